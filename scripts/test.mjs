@@ -1,0 +1,33 @@
+// Runs every test/**/*.test.ts (or the files and folders named on the command line) with node's own runner.
+import { readdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { register } from "tsx/esm/api";
+
+register();
+const under = (path) =>
+  statSync(path).isDirectory()
+    ? readdirSync(path, { recursive: true }).map((file) => join(path, file.toString()))
+    : [path];
+const named = process.argv.slice(2);
+const files = (named.length ? named : ["test"])
+  .flatMap(under)
+  .filter((file) => file.endsWith(".test.ts"))
+  .sort();
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const leaf = (data) => data.details?.type !== "suite" && !(data.nesting === 0 && files.includes(data.name));
+const events = run({ files, concurrency: Math.min(2, availableParallelism()), execArgv: ["--import", "tsx"] });
+events.on("test:pass", (data) => {
+  if (leaf(data)) counts[data.skip ? "skipped" : "passed"]++;
+});
+events.on("test:fail", (data) => {
+  if (data.details?.type !== "suite") counts.failed++;
+  process.exitCode = 1;
+});
+events.on("end", () => {
+  process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+});
+events.compose(new spec()).pipe(process.stdout);

@@ -1,0 +1,50 @@
+/** The two ways a call by the user can end badly; the command line turns them into exit codes. */
+
+/** The call itself is wrong (an option, a column name, a file that is not there): exit code 2. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** The call was right and the work failed (a full disk, a download, training that cannot go on): exit code 1. */
+export class RunError extends Error {
+  override name = "RunError";
+}
+
+/**
+ * Checks one option at the door.
+ *
+ * @throws UsageError `invalid damping: -1 (must be > 0)`
+ */
+export function requireOption(valid: boolean, name: string, value: unknown, must: string): void {
+  if (!valid) throw new UsageError(`invalid ${name}: ${formatValue(value)} (must be ${must})`);
+}
+
+/** The candidate nearest to `word` by edit distance, when it is near enough to be a slip of the hand. */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 2)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}
+
+function formatValue(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
