@@ -1,0 +1,9 @@
+/** Symbolic tensors, their operations, differentiation and lowering to ONNX. */
+export * from "./arrange.ts";
+export * from "./differentiate.ts";
+export * from "./elementwise.ts";
+export * from "./functions.ts";
+export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
+export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
+export * from "./reduce.ts";
+export { constant, input, SymbolicTensor, scalar } from "./symbolic.ts";

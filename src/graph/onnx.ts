@@ -1,0 +1,133 @@
+/** Lowering of symbolic tensors to an ONNX model. */
+import type { DType, TypedArray } from "../tensor.ts";
+import { fuse } from "./fuse.ts";
+import {
+  ELEMENT_TYPES,
+  encodeModel,
+  type OnnxAttribute,
+  type OnnxInitializer,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxValue,
+} from "./onnx-model.ts";
+import { optimize } from "./optimize.ts";
+import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
+
+export interface LoweringOptions {
+  /** Operators that the device lacks and an operation must spell out (WebGPU's `LogSoftmax`). */
+  readonly missing?: ReadonlySet<string>;
+}
+
+/** Collects the nodes and constants of one model while operations lower themselves. */
+export class OnnxEmitter {
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  readonly #missing: ReadonlySet<string>;
+  readonly #integers = new Map<string, string>();
+  #names = 0;
+
+  constructor({ missing = new Set() }: LoweringOptions = {}) {
+    this.#missing = missing;
+  }
+
+  has(operator: string): boolean {
+    return !this.#missing.has(operator);
+  }
+
+  /** Adds a node of one output and returns the output's name. */
+  node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>): string {
+    const output = `t${this.#names++}`;
+    this.nodes.push({ type, inputs, outputs: [output], attributes });
+    return output;
+  }
+
+  /** Adds a constant and returns its name. */
+  initializer(
+    data: TypedArray | readonly number[],
+    shape: readonly number[],
+    dtype: DType | "int64",
+  ): string {
+    const name = `c${this.#names++}`;
+    this.initializers.push({ name, dtype, shape, data });
+    return name;
+  }
+
+  /** A constant list of integers, as shapes and axes are passed; equal lists are one constant. */
+  integers(values: readonly number[]): string {
+    const key = values.join();
+    const known = this.#integers.get(key);
+    if (known !== undefined) return known;
+    const name = this.initializer(values, [values.length], "int64");
+    this.#integers.set(key, name);
+    return name;
+  }
+
+  cast(x: string, dtype: DType | "int64"): string {
+    return this.node("Cast", [x], { to: { int: ELEMENT_TYPES[dtype] } });
+  }
+}
+
+/** A traced computation by the names of its results. */
+export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
+
+/**
+ * Optimizes, fuses and encodes a computation. The model's inputs are the input nodes that are still needed, in
+ * order of first use; an input that the outputs do not depend on is gone.
+ */
+export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
+  const names = Object.keys(outputs);
+  const results = fuse(optimize(Object.values(outputs)));
+  const emit = new OnnxEmitter(options);
+  const emitted = new Map<SymbolicTensor, string>();
+  const inputs = new Map<string, OnnxValue>();
+  let flops = 0;
+
+  for (const node of topologicalOrder(results)) {
+    const { operation } = node;
+    if (!operation.lower) throw new Error(`${operation.name} has no lowering`);
+    const fed = inputName(node);
+    if (fed !== undefined) declare(inputs, { name: fed, dtype: node.dtype, shape: node.shape });
+    const operands = node.inputs.map((operand) => emitted.get(operand)!);
+    emitted.set(node, operation.lower(node, operands, emit));
+    flops += operation.flops?.(node) ?? node.size;
+  }
+
+  const nodes = emit.nodes;
+  results.forEach((result, k) => {
+    nodes.push({ type: "Identity", inputs: [emitted.get(result)!], outputs: [names[k]] });
+  });
+  const graph = {
+    nodes: nameOutputs(nodes, new Set(names)),
+    inputs: [...inputs.values()],
+    outputs: results.map(({ dtype, shape }, k) => ({ name: names[k], dtype, shape })),
+    initializers: emit.initializers,
+  };
+  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops };
+}
+
+function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {
+  const known = inputs.get(value.name);
+  if (known && (known.dtype !== value.dtype || known.shape.join() !== value.shape.join())) {
+    throw new Error(`two inputs are named ${value.name}: (${known.shape}) and (${value.shape})`);
+  }
+  inputs.set(value.name, value);
+}
+
+/** Gives each node that an output only copies the output's own name, so that no copy is made. */
+function nameOutputs(nodes: readonly OnnxNode[], outputs: ReadonlySet<string>): OnnxNode[] {
+  const renamed = new Map<string, string>();
+  const computed = new Set(nodes.flatMap((node) => node.outputs));
+  const kept = nodes.filter(({ type, inputs, outputs: [target] }) => {
+    const [source] = inputs;
+    if (type !== "Identity" || !outputs.has(target) || !computed.has(source) || renamed.has(source))
+      return true;
+    renamed.set(source, target);
+    return false;
+  });
+  const rename = (name: string) => renamed.get(name) ?? name;
+  return kept.map((node) => ({
+    ...node,
+    inputs: node.inputs.map(rename),
+    outputs: node.outputs.map(rename),
+  }));
+}

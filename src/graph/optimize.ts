@@ -1,0 +1,108 @@
+/** Graph rewriting before lowering: expansion, algebraic simplification, common-subexpression elimination. */
+import { sameShape } from "../tensor.ts";
+import { broadcastTo } from "./arrange.ts";
+import {
+  apply,
+  constantData,
+  inputName,
+  type SymbolicTensor,
+  scalarValue,
+  topologicalOrder,
+} from "./symbolic.ts";
+
+/**
+ * Equivalent outputs in which every operation can be lowered, equal subexpressions are one node and trivial
+ * arithmetic is gone. Dead code goes by itself: only what the outputs reach is visited.
+ */
+export function optimize(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
+  const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
+  const unique = new Map<string, SymbolicTensor>();
+  const identifiers = new Map<SymbolicTensor, number>();
+
+  const intern = (node: SymbolicTensor): SymbolicTensor => {
+    const key = keyOf(node, identifiers);
+    const known = unique.get(key);
+    if (known) return known;
+    unique.set(key, node);
+    identifiers.set(node, identifiers.size);
+    return node;
+  };
+
+  const rewrite = (root: SymbolicTensor): SymbolicTensor => {
+    for (const node of topologicalOrder([root])) {
+      if (rewritten.has(node)) continue;
+      const inputs = node.inputs.map((operand) => rewritten.get(operand)!);
+      const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
+      const current = changed ? apply(node.operation, inputs, node.attributes) : node;
+      const simpler = simplify(current) ?? current.operation.expand?.(current);
+      rewritten.set(node, simpler ? rewrite(simpler) : intern(current));
+    }
+    return rewritten.get(root)!;
+  };
+  return outputs.map(rewrite);
+}
+
+/** Two nodes with the same key compute the same value. */
+function keyOf(node: SymbolicTensor, identifiers: ReadonlyMap<SymbolicTensor, number>): string {
+  const data = constantData(node);
+  const attributes = data
+    ? `${node.dtype} ${node.shape} ${data.length <= 64 ? [...data].map(exact) : identity(data)}`
+    : JSON.stringify(node.attributes);
+  return `${node.operation.name} ${attributes} ${node.inputs.map((operand) => identifiers.get(operand))}`;
+}
+
+const exact = (value: number) => (Object.is(value, -0) ? "-0" : String(value));
+
+const identities = new WeakMap<object, number>();
+let nextIdentity = 0;
+
+/** Large constants are equal only when they are the same array. */
+function identity(data: object): string {
+  let id = identities.get(data);
+  if (id === undefined) identities.set(data, (id = nextIdentity++));
+  return `#${id}`;
+}
+
+/** A cheaper node of the same value, `undefined` when there is none. */
+function simplify(node: SymbolicTensor): SymbolicTensor | undefined {
+  const [a, b] = node.inputs;
+  switch (node.operation.name) {
+    case "add":
+      return isNumber(b, 0) ? fitted(a, node) : isNumber(a, 0) ? fitted(b, node) : undefined;
+    case "subtract":
+      return isNumber(b, 0) ? fitted(a, node) : undefined;
+    case "multiply":
+      return isNumber(b, 1) ? fitted(a, node) : isNumber(a, 1) ? fitted(b, node) : undefined;
+    case "divide":
+      return isNumber(b, 1) ? fitted(a, node) : undefined;
+    case "reshape":
+    case "transpose":
+    case "cast":
+      return undoes(node, a) ? a.inputs[0] : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Whether `outer(inner(x))` is x again. */
+function undoes(outer: SymbolicTensor, inner: SymbolicTensor): boolean {
+  if (inner.operation !== outer.operation) return false;
+  const [x] = inner.inputs;
+  if (outer.dtype !== x.dtype || !sameShape(outer.shape, x.shape)) return false;
+  if (outer.operation.name === "reshape") return true;
+  if (outer.operation.name === "cast") return x.dtype === "float32" && inner.dtype === "float64";
+  const first = (inner.attributes as { permutation: readonly number[] }).permutation;
+  const second = (outer.attributes as { permutation: readonly number[] }).permutation;
+  return second.every((axis, k) => first[axis] === k);
+}
+
+function fitted(x: SymbolicTensor, node: SymbolicTensor): SymbolicTensor {
+  return broadcastTo(x, node.shape);
+}
+
+/** Whether a node is a constant number, broadcast or not. */
+function isNumber(node: SymbolicTensor | undefined, value: number): boolean {
+  if (!node || inputName(node) !== undefined) return false;
+  const core = node.operation.name === "broadcast" ? node.inputs[0] : node;
+  return scalarValue(core) === value;
+}

@@ -1,0 +1,104 @@
+/** Reductions over axes, and the softmax family over the last axis. */
+import { broadcastTo, reshape } from "./arrange.ts";
+import { cast, divide, equal, multiply, subtract } from "./elementwise.ts";
+import { normalizeAxes, reducedShape } from "./shapes.ts";
+import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
+
+interface Reduction {
+  readonly axes: readonly number[];
+  readonly keepDims: boolean;
+}
+
+const sumOperation: Operation<Reduction> = {
+  name: "sum",
+  infer: ([x], { axes, keepDims }) => ({ shape: reducedShape(x.shape, axes, keepDims), dtype: x.dtype }),
+  vjp({ inputs: [x], attributes: { axes } }, cotangent) {
+    return [broadcastTo(reshape(cotangent, reducedShape(x.shape, axes, true)), x.shape)];
+  },
+  lower: ({ attributes: { axes, keepDims } }, [x], emit) =>
+    emit.node("ReduceSum", [x, emit.integers(axes)], { keepdims: { int: keepDims ? 1 : 0 } }),
+  flops: ({ inputs: [x] }) => x.size,
+};
+
+/** Sum over `axes` (all of them by default). */
+export function sum(x: SymbolicTensor, axes?: readonly number[], keepDims = false): SymbolicTensor {
+  return reduce(sumOperation, x, axes, keepDims);
+}
+
+/** Arithmetic mean over `axes` (all of them by default). */
+export function mean(x: SymbolicTensor, axes?: readonly number[], keepDims = false): SymbolicTensor {
+  const total = sum(x, axes, keepDims);
+  return multiply(total, total.size / x.size);
+}
+
+const maxOperation: Operation<Reduction> = {
+  name: "max",
+  infer: ([x], { axes, keepDims }) => ({ shape: reducedShape(x.shape, axes, keepDims), dtype: x.dtype }),
+  vjp(node, cotangent) {
+    const [x] = node.inputs;
+    const kept = reducedShape(x.shape, node.attributes.axes, true);
+    const attained = cast(equal(x, reshape(node as SymbolicTensor, kept)), x.dtype);
+    const share = divide(attained, sum(attained, node.attributes.axes, true));
+    return [multiply(share, reshape(cotangent, kept))];
+  },
+  lower: ({ attributes: { axes, keepDims } }, [x], emit) =>
+    emit.node("ReduceMax", [x, emit.integers(axes)], { keepdims: { int: keepDims ? 1 : 0 } }),
+  flops: ({ inputs: [x] }) => x.size,
+};
+
+/** Largest element over `axes` (all of them by default); where several attain it, they share the derivative. */
+export function max(x: SymbolicTensor, axes?: readonly number[], keepDims = false): SymbolicTensor {
+  return reduce(maxOperation, x, axes, keepDims);
+}
+
+function reduce(
+  operation: Operation<Reduction>,
+  x: SymbolicTensor,
+  axes: readonly number[] | undefined,
+  keepDims: boolean,
+): SymbolicTensor {
+  const normalized = normalizeAxes(axes, x.rank);
+  if (normalized.length === 0) return x;
+  const trivial = normalized.every((axis) => x.shape[axis] === 1);
+  if (trivial) return reshape(x, reducedShape(x.shape, normalized, keepDims));
+  return apply(operation, [x], { axes: normalized, keepDims });
+}
+
+type None = Record<string, never>;
+
+const softmaxOperation: Operation<None> = {
+  name: "softmax",
+  infer: ([x]) => x,
+  vjp(node, cotangent) {
+    const weighted = multiply(cotangent, node);
+    return [subtract(weighted, multiply(node, sum(weighted, [-1], true)))];
+  },
+  lower: (_, [x], emit) => emit.node("Softmax", [x], { axis: { int: -1 } }),
+  flops: (node) => 4 * node.size,
+};
+
+/** exp(x) / Σ exp(x) over the last axis. */
+export function softmax(x: SymbolicTensor): SymbolicTensor {
+  return apply(softmaxOperation, [x], {});
+}
+
+const logSoftmaxOperation: Operation<None> = {
+  name: "logSoftmax",
+  infer: ([x]) => x,
+  vjp: (node, cotangent) => [
+    subtract(cotangent, multiply(softmax(node.inputs[0]), sum(cotangent, [-1], true))),
+  ],
+  lower(_, [x], emit) {
+    if (emit.has("LogSoftmax")) return emit.node("LogSoftmax", [x], { axis: { int: -1 } });
+    const last = emit.integers([-1]);
+    const shifted = emit.node("Sub", [x, emit.node("ReduceMax", [x, last], { keepdims: { int: 1 } })]);
+    const total = emit.node("ReduceSum", [emit.node("Exp", [shifted]), last], { keepdims: { int: 1 } });
+    return emit.node("Sub", [shifted, emit.node("Log", [total])]);
+  },
+  flops: (node) => 4 * node.size,
+};
+
+/** x − log Σ exp(x) over the last axis. */
+export function logSoftmax(x: SymbolicTensor): SymbolicTensor {
+  return apply(logSoftmaxOperation, [x], {});
+}
