@@ -1,0 +1,4 @@
+/** Fisher types, traced score matrices and products with them. */
+export * from "./fisher-type.ts";
+export * from "./score-matrix.ts";
+export * from "./scores.ts";

@@ -1,0 +1,103 @@
+/**
+ * Products with the score matrix S of a layer, from its factors a (N, F) and δ (M, O), M = r·N, without forming S.
+ *
+ * S_l S_lᵀ = (δδᵀ) ⊙ (āāᵀ)                    [Soori21 eq. 5], the covariance factorization
+ * S_l v    = rowsum((δV) ⊙ ā)                 [Soori21 eq. 6]
+ * S_lᵀu    = (diag(u)δ)ᵀ ā                    [Soori21 eq. 7]
+ *
+ * ā = [a, β] appends the bias's input as a column; it enters as β² in the Gram matrix and is never appended.
+ */
+import {
+  add,
+  broadcastTo,
+  concatenate,
+  matmul,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  scalar,
+  slice,
+  sum,
+} from "../graph/index.ts";
+import type { LayerScores } from "./scores.ts";
+
+/** A vector in one layer's parameters: weight (O, F), bias (O). */
+export interface LayerVector {
+  readonly weight: SymbolicTensor;
+  readonly bias?: SymbolicTensor;
+}
+
+/** Number of parameters of the layer, O·(F + 1) with a bias. */
+export function layerDimension({ inputs, deltas, bias }: LayerScores): number {
+  return deltas.shape[1] * (inputs.shape[1] + (bias === undefined ? 0 : 1));
+}
+
+/** S_l S_lᵀ, (M, M). */
+export function gramMatrix({ inputs, deltas, bias, biasInput, rowsPerSample }: LayerScores): SymbolicTensor {
+  const samples = inputs.shape[0];
+  const activations = matmul(inputs, inputs, { transposeB: true });
+  const covariance = bias === undefined ? activations : add(activations, biasInput ** 2);
+  const gradients = matmul(deltas, deltas, { transposeB: true });
+  if (rowsPerSample === 1) return multiply(gradients, covariance);
+  const blocks = reshape(gradients, [rowsPerSample, samples, rowsPerSample, samples]);
+  const rows = rowsPerSample * samples;
+  return reshape(multiply(blocks, reshape(covariance, [1, samples, 1, samples])), [rows, rows]);
+}
+
+/** S_l v, (M). */
+export function scoreProduct(layer: LayerScores, { weight, bias }: LayerVector): SymbolicTensor {
+  const { inputs, deltas, biasInput, rowsPerSample } = layer;
+  const rows = deltas.shape[0];
+  const [samples, features] = inputs.shape;
+  const projected = matmul(deltas, weight);
+  const products =
+    rowsPerSample === 1
+      ? multiply(projected, inputs)
+      : multiply(reshape(projected, [rowsPerSample, samples, features]), inputs);
+  const result = reshape(sum(products, [-1]), [rows]);
+  if (!bias) return result;
+  const fromBias = reshape(matmul(deltas, reshape(bias, [-1, 1])), [rows]);
+  return add(result, multiply(fromBias, biasInput));
+}
+
+/** S_lᵀ u for u (M). */
+export function transposedProduct(layer: LayerScores, u: SymbolicTensor): LayerVector {
+  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
+  const [rows, outputs] = deltas.shape;
+  const weighted = multiply(deltas, reshape(u, [rows, 1]));
+  const perSample =
+    rowsPerSample === 1 ? weighted : sum(reshape(weighted, [rowsPerSample, inputs.shape[0], outputs]), [0]);
+  const weight = matmul(perSample, inputs, { transposeA: true });
+  return { weight, bias: bias === undefined ? undefined : multiply(sum(perSample, [0]), biasInput) };
+}
+
+/** S_l itself, (M, P_l), columns ordered like W̄ row-major: (o, i) ↦ o·(F+1) + i, the bias last. */
+export function scoreMatrix(layer: LayerScores): SymbolicTensor {
+  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
+  const [samples, features] = inputs.shape;
+  const [rows, outputs] = deltas.shape;
+  const column = broadcastTo(scalar(biasInput, inputs.dtype), [samples, 1]);
+  const extended = bias === undefined ? inputs : concatenate([inputs, column], 1);
+  const width = bias === undefined ? features : features + 1;
+  const left = reshape(deltas, [rowsPerSample, samples, outputs, 1]);
+  const right = reshape(extended, [1, samples, 1, width]);
+  return reshape(multiply(left, right), [rows, outputs * width]);
+}
+
+/** A layer's vector as one column in the order of {@link scoreMatrix}, (P_l). */
+export function flattenVector({ weight, bias }: LayerVector): SymbolicTensor {
+  const matrix = bias ? concatenate([weight, reshape(bias, [-1, 1])], 1) : weight;
+  return reshape(matrix, [-1]);
+}
+
+/** The inverse of {@link flattenVector} for this layer. */
+export function unflattenVector({ inputs, deltas, bias }: LayerScores, flat: SymbolicTensor): LayerVector {
+  const features = inputs.shape[1];
+  const outputs = deltas.shape[1];
+  if (bias === undefined) return { weight: reshape(flat, [outputs, features]) };
+  const matrix = reshape(flat, [outputs, features + 1]);
+  return {
+    weight: slice(matrix, [0, 0], [outputs, features]),
+    bias: reshape(slice(matrix, [0, features], [outputs, features + 1]), [outputs]),
+  };
+}

@@ -1,0 +1,131 @@
+/**
+ * The score matrix of a batch, layer by layer, traced from a forward pass.
+ *
+ * Every Fisher matrix here is F = (1/N) SᵀS with M = r·N rows of S, r per sample:
+ *
+ * | fisher      | r | rows of sample n                                     | ρ with g = (1/N) Sᵀρ |
+ * | ----------- | - | ---------------------------------------------------- | -------------------- |
+ * | empirical   | 1 | ∇ℓ(f_n, y_n)                                         | 1                    |
+ * | exact       | C | Jₙᵀ B_n[:, c], B Bᵀ the output Fisher [Martens20 §5] | the likelihood's     |
+ * | monte-carlo | k | ∇ℓ(f_n, ŷ)/√k, ŷ drawn from the model                | none                 |
+ *
+ * Row q of S restricted to a dense layer is δ[q] ⊗ ā[n(q)] [Soori21 eq. 5]: only a and δ are kept. Rows are ordered
+ * draw by draw (or column by column): row q belongs to sample q mod N.
+ */
+import {
+  broadcastTo,
+  concatenate,
+  mean,
+  multiply,
+  type SymbolicTensor,
+  scalar,
+  vjp,
+} from "../graph/index.ts";
+import type { Forward, Likelihood, Tap } from "../nn/index.ts";
+import type { FisherType } from "./fisher-type.ts";
+
+/** One layer's part of the score matrix, and the batch gradient's factors. */
+export interface LayerScores {
+  /** Name of the layer in the model. */
+  readonly layer: string;
+  /** Full names of the layer's parameters. */
+  readonly weight: string;
+  readonly bias?: string;
+  /** a, (N, F). */
+  readonly inputs: SymbolicTensor;
+  /** What the bias is multiplied by; row n of ā is [a[n], biasInput]. */
+  readonly biasInput: number;
+  /** δ, (M, O): derivative of each row's score with respect to the pre-activations, not divided by N. */
+  readonly deltas: SymbolicTensor;
+  /** r = M/N. */
+  readonly rowsPerSample: number;
+}
+
+export interface Scores {
+  readonly layers: readonly LayerScores[];
+  /** ρ, (M); absent for Monte-Carlo. */
+  readonly residual?: SymbolicTensor;
+  readonly samples: number;
+}
+
+/**
+ * Traces the score matrix of a batch.
+ *
+ * @param sampledTargets the targets of every draw, for Monte-Carlo
+ */
+export function traceScores(
+  { outputs, taps }: Forward,
+  likelihood: Likelihood,
+  targets: SymbolicTensor,
+  { type, draws }: FisherType,
+  sampledTargets: readonly SymbolicTensor[] = [],
+): Scores {
+  const samples = outputs.shape[0];
+  const one = broadcastTo(scalar(1, outputs.dtype), [samples]);
+  switch (type) {
+    case "empirical": {
+      const seed = likelihood.outputGradient(outputs, targets);
+      return { layers: backward(outputs, taps, [seed]), residual: one, samples };
+    }
+    case "exact": {
+      const columns = likelihood.squareRoot(outputs, targets);
+      const seeds = columns.map(({ column }) => column);
+      const residual = concatenate(columns.map((column) => column.residual));
+      return { layers: backward(outputs, taps, seeds), residual, samples };
+    }
+    case "monte-carlo": {
+      const weight = 1 / Math.sqrt(draws);
+      const seeds = sampledTargets.map((drawn) => {
+        return multiply(likelihood.outputGradient(outputs, drawn), weight);
+      });
+      return { layers: backward(outputs, taps, seeds), samples };
+    }
+  }
+}
+
+/** One backward pass for every seed (N, C), down to the pre-activations of every layer. */
+function backward(
+  outputs: SymbolicTensor,
+  taps: readonly Tap[],
+  seeds: readonly SymbolicTensor[],
+): LayerScores[] {
+  const preactivations = taps.map((tap) => tap.preactivations);
+  const passes = seeds.map((seed) => vjp([outputs], [seed], preactivations));
+  return taps.map((tap, k) => ({
+    layer: tap.layer,
+    weight: tap.weight,
+    bias: tap.bias,
+    inputs: tap.inputs,
+    biasInput: tap.biasInput,
+    deltas: concatenate(passes.map((pass) => pass[k])),
+    rowsPerSample: seeds.length,
+  }));
+}
+
+/**
+ * Gradient of the mean loss with respect to `parameters`.
+ *
+ * @param scale where the factor 1/N goes: into the backward pass, which is cheapest, or onto its results, so that the
+ * pass is shared with the scores of the same batch
+ */
+export function traceGradient(
+  { outputs }: Forward,
+  likelihood: Likelihood,
+  targets: SymbolicTensor,
+  parameters: readonly SymbolicTensor[],
+  scale: "seed" | "result" = "seed",
+): SymbolicTensor[] {
+  const seed = likelihood.outputGradient(outputs, targets);
+  const factor = 1 / outputs.shape[0];
+  if (scale === "seed") return vjp([outputs], [multiply(seed, factor)], parameters);
+  return vjp([outputs], [seed], parameters).map((result) => multiply(result, factor));
+}
+
+/** Mean loss of a batch, a scalar; nats per sample. */
+export function traceLoss(
+  { outputs }: Forward,
+  likelihood: Likelihood,
+  targets: SymbolicTensor,
+): SymbolicTensor {
+  return mean(likelihood.loss(outputs, targets));
+}
