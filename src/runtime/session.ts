@@ -92,3 +92,7 @@ function sharesMemory(a: TypedArray, b: TypedArray): boolean {
     b.byteOffset < a.byteOffset + a.byteLength
   );
 }
+
+export function disposedError(what: "session" | "binding" | "runtime"): Error {
+  return new Error(`this ${what} is disposed and cannot be used any more`);
+}
