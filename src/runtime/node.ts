@@ -1,0 +1,23 @@
+/** Sessions over `onnxruntime-node`'s own binding, for platforms where the C interface cannot be called. A run blocks the event loop. */
+
+import { createRequire } from "node:module";
+import type { Runtime } from "./session.ts";
+import { type OrtPackage, PackageRuntime } from "./ort-package.ts";
+import { threadsFor } from "./threads.ts";
+
+/** @throws Error when the package's binding cannot be loaded on this platform */
+export function openNodeRuntime(threads: number, notes: readonly string[]): Runtime {
+  const ort: OrtPackage = createRequire(import.meta.url)("onnxruntime-node");
+  return new PackageRuntime(ort, {
+    kind: "node",
+    device: "cpu",
+    threads,
+    description: ["session node: onnxruntime-node's own binding", `threads ${threads}`, ...notes],
+    fillsGivenOutputs: true,
+    sessionOptions: (model) => ({
+      executionProviders: ["cpu"],
+      intraOpNumThreads: threadsFor(model.flops, threads),
+      extra: { session: { intra_op: { spin_duration_us: "200" } } },
+    }),
+  });
+}
