@@ -22,7 +22,7 @@ const reshapeOperation: Operation<{ shape: readonly number[] }> = {
 /** The same elements in row-major order under another shape; one dimension may be −1. */
 export function reshape(x: SymbolicTensor, shape: readonly number[]): SymbolicTensor {
   const known = shape.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
-  const full = shape.map((dimension) => (dimension === -1 ? x.size / known : dimension));
+  const full = shape.map((dimension) => (dimension === -1 ? Math.floor(x.size / known) : dimension));
   return sameShape(full, x.shape) ? x : apply(reshapeOperation, [x], { shape: full });
 }
 

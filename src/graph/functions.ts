@@ -1,5 +1,5 @@
 /** Elementwise functions of one operand. */
-import { add, divide, greater, maximum, multiply, subtract, where } from "./elementwise.ts";
+import { add, divide, greater, less, maximum, multiply, subtract, where } from "./elementwise.ts";
 import { erfFloat64 } from "./erf.ts";
 import { apply, type Operation, type SymbolicTensor, scalar } from "./symbolic.ts";
 
@@ -94,11 +94,15 @@ export const softplus = defineUnary("softplus", {
   derivative: (x) => sigmoid(x),
 });
 
-/** log(1 + x) without loss for small x: log w + (x − (w − 1))/w with w = 1 + x rounded. */
+/**
+ * log(1 + x) without loss for small x: log w + (x − (w − 1))/w with w = 1 + x rounded. From |x| = 1 on the correction is below
+ * rounding, and left out, for it has no value at −1 and ∞.
+ */
 export const log1p = defineUnary("log1p", {
   expand(x) {
     const rounded = add(x, 1);
-    return add(log(rounded), divide(subtract(x, subtract(rounded, 1)), rounded));
+    const correction = divide(subtract(x, subtract(rounded, 1)), rounded);
+    return add(log(rounded), where(less(absolute(x), 1), correction, 0));
   },
   derivative: (x) => reciprocal(add(x, 1)),
 });

@@ -2,7 +2,8 @@
  * Fusion of scaled products and sums into ONNX's Gemm, α·A·B + β·C in one pass over memory: dense layers with their
  * bias, means of outer products, momentum buffers.
  *
- * Gemm's α and β are float32 attributes; in float64 they are used only where float32 holds them exactly.
+ * Gemm's α and β are float32 attributes; in float64 they are used only where float32 holds them exactly. ONNX Runtime has
+ * no Gemm of integers.
  */
 
 import { sameShape } from "../tensor.ts";
@@ -79,7 +80,9 @@ function match(node: SymbolicTensor, uses: Uses): Match | undefined {
 function gemm(product: Product, addend: Scaled | undefined, node: SymbolicTensor): Match | undefined {
   const { alpha, matmul } = product;
   const beta = addend?.factor ?? 0;
-  const exact = node.dtype === "float32" || [alpha, beta].every((value) => Math.fround(value) === value);
+  const exact =
+    node.dtype === "float32" ||
+    (node.dtype === "float64" && [alpha, beta].every((value) => Math.fround(value) === value));
   const fits =
     exact &&
     sameShape(node.shape, matmul.shape) &&

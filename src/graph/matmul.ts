@@ -46,7 +46,7 @@ const matmulOperation: Operation<MatmulAttributes> = {
   },
   lower({ inputs: [a, b], attributes: { transposeA, transposeB } }, names, emit) {
     if (!transposeA && !transposeB) return emit.node("MatMul", names);
-    if (a.rank === 2 && b.rank === 2) {
+    if (a.rank === 2 && b.rank === 2 && a.dtype !== "int32") {
       return emit.node("Gemm", names, {
         transA: { int: transposeA ? 1 : 0 },
         transB: { int: transposeB ? 1 : 0 },

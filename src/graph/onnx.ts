@@ -1,5 +1,5 @@
 /** Lowering of symbolic tensors to an ONNX model. */
-import type { DType, TypedArray } from "../tensor.ts";
+import { type DType, formatShape, type TypedArray } from "../tensor.ts";
 import { fuse } from "./fuse.ts";
 import {
   ELEMENT_TYPES,
@@ -18,7 +18,10 @@ export interface LoweringOptions {
   readonly missing?: ReadonlySet<string>;
 }
 
-/** Collects the nodes and constants of one model while operations lower themselves. */
+/**
+ * Collects the nodes and constants of one model while operations lower themselves. The names it gives begin with `%`, which
+ * keeps them apart from those of inputs and outputs.
+ */
 export class OnnxEmitter {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
@@ -36,7 +39,7 @@ export class OnnxEmitter {
 
   /** Adds a node of one output and returns the output's name. */
   node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>): string {
-    const output = `t${this.#names++}`;
+    const output = `%t${this.#names++}`;
     this.nodes.push({ type, inputs, outputs: [output], attributes });
     return output;
   }
@@ -47,7 +50,7 @@ export class OnnxEmitter {
     shape: readonly number[],
     dtype: DType | "int64",
   ): string {
-    const name = `c${this.#names++}`;
+    const name = `%c${this.#names++}`;
     this.initializers.push({ name, dtype, shape, data });
     return name;
   }
@@ -94,6 +97,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
 
   const nodes = emit.nodes;
   results.forEach((result, k) => {
+    if (inputs.has(names[k])) throw new Error(`an input and an output are both named ${names[k]}`);
     nodes.push({ type: "Identity", inputs: [emitted.get(result)!], outputs: [names[k]] });
   });
   const graph = {
@@ -108,7 +112,8 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
 function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {
   const known = inputs.get(value.name);
   if (known && (known.dtype !== value.dtype || known.shape.join() !== value.shape.join())) {
-    throw new Error(`two inputs are named ${value.name}: (${known.shape}) and (${value.shape})`);
+    const show = ({ dtype, shape }: OnnxValue) => `${dtype} ${formatShape(shape)}`;
+    throw new Error(`two inputs are named ${value.name}: ${show(known)} and ${show(value)}`);
   }
   inputs.set(value.name, value);
 }

@@ -25,12 +25,12 @@ export function optimize(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
     if (known) return known;
     unique.set(key, node);
     identifiers.set(node, identifiers.size);
+    rewritten.set(node, node);
     return node;
   };
 
   const rewrite = (root: SymbolicTensor): SymbolicTensor => {
-    for (const node of topologicalOrder([root])) {
-      if (rewritten.has(node)) continue;
+    for (const node of topologicalOrder([root], rewritten)) {
       const inputs = node.inputs.map((operand) => rewritten.get(operand)!);
       const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
       const current = changed ? apply(node.operation, inputs, node.attributes) : node;

@@ -66,9 +66,14 @@ function reduce(
 
 type None = Record<string, never>;
 
+function withLastAxis(name: string, x: SymbolicTensor): SymbolicTensor {
+  if (x.rank === 0) throw new Error(`${name}: a tensor of rank 0 has no last axis`);
+  return x;
+}
+
 const softmaxOperation: Operation<None> = {
   name: "softmax",
-  infer: ([x]) => x,
+  infer: ([x]) => withLastAxis("softmax", x),
   vjp(node, cotangent) {
     const weighted = multiply(cotangent, node);
     return [subtract(weighted, multiply(node, sum(weighted, [-1], true)))];
@@ -84,7 +89,7 @@ export function softmax(x: SymbolicTensor): SymbolicTensor {
 
 const logSoftmaxOperation: Operation<None> = {
   name: "logSoftmax",
-  infer: ([x]) => x,
+  infer: ([x]) => withLastAxis("logSoftmax", x),
   vjp: (node, cotangent) => [
     subtract(cotangent, multiply(softmax(node.inputs[0]), sum(cotangent, [-1], true))),
   ],

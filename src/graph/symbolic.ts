@@ -134,15 +134,22 @@ export function scalarValue(node: SymbolicTensor): number | undefined {
   return data?.length === 1 ? data[0] : undefined;
 }
 
-/** All nodes that the outputs depend on, inputs before users. */
-export function topologicalOrder(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
+/**
+ * All nodes that the outputs depend on, inputs before users.
+ *
+ * @param done nodes to leave out, with everything that only they depend on
+ */
+export function topologicalOrder(
+  outputs: readonly SymbolicTensor[],
+  done?: { has(node: SymbolicTensor): boolean },
+): SymbolicTensor[] {
   const order: SymbolicTensor[] = [];
   const seen = new Set<SymbolicTensor>();
   for (const output of outputs) {
     const stack: { node: SymbolicTensor; next: number }[] = [{ node: output, next: 0 }];
     while (stack.length > 0) {
       const top = stack[stack.length - 1];
-      if (top.next === 0 && seen.has(top.node)) {
+      if (top.next === 0 && (seen.has(top.node) || done?.has(top.node))) {
         stack.pop();
       } else if (top.next < top.node.inputs.length) {
         stack.push({ node: top.node.inputs[top.next++], next: 0 });
