@@ -1,0 +1,80 @@
+/** Batches in a seeded order that can be taken up again in the middle of an epoch. */
+import { requireOption, UsageError } from "../errors.ts";
+import type { Random } from "../random.ts";
+import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
+import { type Dataset, gatherRows } from "./dataset.ts";
+
+/** `inputs` (B, …inputShape) and `targets` (B) or (B, C). */
+export interface Batch {
+  readonly inputs: Tensor;
+  readonly targets: Tensor;
+}
+
+export interface BatchOptions {
+  readonly batchSize: number;
+  /** The run's generator; without one the rows come in their stored order. It is forked, never advanced. */
+  readonly random?: Random;
+  /** Number of the epoch, from 0: with the seed it decides the order. */
+  readonly epoch?: number;
+  /** First batch to give, from 0: what a resumed epoch has already seen is left out. */
+  readonly start?: number;
+  /** Leave out the last batch when it is smaller than the others; default true. */
+  readonly dropLast?: boolean;
+}
+
+/** How many batches one epoch has. */
+export function batchCount(rows: number, { batchSize, dropLast = true }: BatchOptions): number {
+  return dropLast ? Math.floor(rows / batchSize) : Math.ceil(rows / batchSize);
+}
+
+/**
+ * One epoch. The order is drawn from `random.fork("epoch <epoch>")`, so the epoch's number and the number of batches
+ * already seen are all that is needed to continue with the same batches.
+ *
+ * Every batch is written into the same arrays: use it, or copy it, before asking for the next.
+ *
+ * @throws UsageError when the batch is larger than the dataset
+ */
+export function batches(dataset: Dataset, options: BatchOptions): Iterable<Batch> {
+  const { batchSize, random, epoch = 0, start = 0 } = options;
+  const rows = dataset.inputs.shape[0];
+  requireOption(Number.isInteger(batchSize) && batchSize > 0, "batchSize", batchSize, "a positive integer");
+  requireOption(Number.isInteger(start) && start >= 0, "start", start, "an integer ≥ 0");
+  if (batchSize > rows) {
+    throw new UsageError(
+      `invalid batchSize: ${batchSize} (must be at most ${rows}, the rows of ${dataset.name})`,
+    );
+  }
+  const order = random
+    ? random.fork(`epoch ${epoch}`).permutation(rows)
+    : Int32Array.from({ length: rows }, (_, index) => index);
+  return give(dataset, order, start, batchCount(rows, options), batchSize);
+}
+
+function* give(
+  { inputs, targets }: Dataset,
+  order: Int32Array,
+  start: number,
+  count: number,
+  batchSize: number,
+): Generator<Batch> {
+  const inputsOf = batchOf(inputs, order, batchSize);
+  const targetsOf = batchOf(targets, order, batchSize);
+  for (let index = start; index < count; index++) {
+    yield { inputs: inputsOf(index), targets: targetsOf(index) };
+  }
+}
+
+/** Gathers batch `index` of `source` into one array, of which a smaller last batch is the front. */
+function batchOf(source: Tensor, order: Int32Array, batchSize: number): (index: number) => Tensor {
+  const rest = source.shape.slice(1);
+  const width = sizeOf(rest);
+  const data = allocate(dtypeOf(source.data), batchSize * width);
+  const full: Tensor = { shape: [batchSize, ...rest], data };
+  return (index) => {
+    const from = index * batchSize;
+    const count = Math.min(batchSize, order.length - from);
+    gatherRows(source, order, from, count, data);
+    return count === batchSize ? full : { shape: [count, ...rest], data: data.subarray(0, count * width) };
+  };
+}

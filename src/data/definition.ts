@@ -1,0 +1,50 @@
+/** What one dataset says about itself: its file in datasets/ and one line of the registry are all it takes to add it. */
+import type { CsvOptions } from "./csv.ts";
+import type { DataSplit, TaskKind } from "./dataset.ts";
+
+/** One file of a dataset. */
+export interface DataFile {
+  /** As it is stored; the same name with or without `.gz` is accepted too. */
+  readonly name: string;
+  /** Hex digests of the known contents, packed and unpacked. */
+  readonly sha256: readonly string[];
+  /** Where it is downloaded from; absent when the site asks for an account. */
+  readonly url?: string;
+}
+
+/** How far a download has come, in bytes; `total` is undefined when the site does not say. */
+export interface Progress {
+  readonly file: string;
+  readonly received: number;
+  readonly total?: number;
+}
+
+export interface FetchOptions {
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** The CSV options are for datasets made of a table; the defaults are the dataset's own. */
+export interface DatasetOptions extends CsvOptions, FetchOptions {
+  /** How many rows to generate, for synthetic tasks. */
+  readonly rows?: number;
+}
+
+/** Finds a file of the dataset (downloads it if need be): its path, and what there is to say about it. */
+export type Locate = (file: DataFile) => Promise<{ path: string; notices: readonly string[] }>;
+
+export interface DatasetDefinition {
+  readonly name: string;
+  /** One line: what is predicted from what. */
+  readonly summary: string;
+  readonly task: TaskKind;
+  readonly rows: number;
+  /** Numbers per example with the default options. */
+  readonly inputs: number;
+  readonly licence: string;
+  /** Where it comes from: a citation or the page to get it from by hand. */
+  readonly source: string;
+  /** None for synthetic tasks. */
+  readonly files: readonly DataFile[];
+  load(options: DatasetOptions, locate: Locate): Promise<DataSplit>;
+}

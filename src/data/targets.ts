@@ -1,0 +1,84 @@
+/** From raw target columns to the target tensor of a task. */
+import { UsageError } from "../errors.ts";
+import { allocate, type FloatDType, type Tensor } from "../tensor.ts";
+import type { Task } from "./dataset.ts";
+import { fitScaling } from "./features.ts";
+
+/** A task and how its rows are written. */
+export interface TargetEncoder {
+  readonly task: Task;
+  encode(rows: Int32Array, dtype: FloatDType): Tensor;
+}
+
+/**
+ * Real targets, standardized on the training rows; with `log`, their natural logarithms are.
+ *
+ * @param columns one array per target, finite (and positive for `log`) in every row used
+ * @throws UsageError when a column is constant on the training rows
+ */
+export function regressionTargets(
+  targetNames: readonly string[],
+  columns: readonly Float64Array[],
+  training: Int32Array,
+  log = false,
+): TargetEncoder {
+  const values = log ? columns.map((column) => column.map(Math.log)) : columns;
+  const scalings = values.map((column) => fitScaling(column, training));
+  scalings.forEach(({ deviation }, index) => {
+    if (deviation > 0) return;
+    const value = columns[index][training[0]];
+    throw new UsageError(
+      `target "${targetNames[index]}" is ${value} in every training row: nothing to predict`,
+    );
+  });
+  const mean = scalings.map((scaling) => scaling.mean);
+  const deviation = scalings.map((scaling) => scaling.deviation);
+  return {
+    task: { kind: "regression", targetNames, scaling: { mean, deviation, log } },
+    encode(rows, dtype) {
+      const width = values.length;
+      const data = allocate(dtype, rows.length * width);
+      values.forEach((column, index) => {
+        for (let i = 0; i < rows.length; i++) {
+          data[i * width + index] = (column[rows[i]] - mean[index]) / deviation[index];
+        }
+      });
+      return { shape: [rows.length, width], data };
+    },
+  };
+}
+
+/**
+ * Classes: int32 indices `(N)`, or 0 and 1 `(N, 1)` for the binary task.
+ *
+ * @param codes class index of each row
+ * @throws UsageError when the training rows are all of one class, or the binary task has not exactly two
+ */
+export function classTargets(
+  kind: "classification" | "binary",
+  targetName: string,
+  classNames: readonly string[],
+  codes: Int32Array,
+  training: Int32Array,
+): TargetEncoder {
+  const only = classNames[codes[training[0]]];
+  if (training.every((row) => classNames[codes[row]] === only)) {
+    const where = classNames.length === 1 ? "row" : "training row";
+    throw new UsageError(
+      `target "${targetName}" is ${JSON.stringify(only)} in every ${where}: nothing to predict`,
+    );
+  }
+  if (kind === "binary" && classNames.length !== 2) {
+    throw new UsageError(
+      `target "${targetName}" has ${classNames.length} classes and the binary task takes two (use task "classification")`,
+    );
+  }
+  return {
+    task: { kind, targetNames: [targetName], classNames },
+    encode(rows, dtype) {
+      const data = allocate(kind === "binary" ? dtype : "int32", rows.length);
+      for (let i = 0; i < rows.length; i++) data[i] = codes[rows[i]];
+      return { shape: kind === "binary" ? [rows.length, 1] : [rows.length], data };
+    },
+  };
+}
