@@ -1,12 +1,9 @@
 /**
  * Sessions over ONNX Runtime's C interface: no copies, one foreign call per run.
  *
- * Measured on two cores with ONNX Runtime 1.30 (bench/runtime.ts repeats it):
+ * Measured on two cores with ONNX Runtime 1.30:
  * - Binding inputs and outputs once (`RunWithBinding`, three arguments) costs 1.2 µs per run of an eight-element addition; passing
  *   them with each run (`Run`, eight arguments) 1.4 µs.
- * - Idle pool threads spin 35 ms by default, taking cores from the host's linear algebra, and make creating a session with two
- *   threads cost 5-11 ms, with sixteen 240 ms. 200 µs of spinning keeps the threads awake between the operations of a step
- *   at the same speed, and a session costs 0.8 ms. Not spinning at all loses up to a third of the speed.
  * - The memory arena and the memory pattern are each worth about a tenth on small models, so both stay on.
  * - Flushing denormals to zero would change the arithmetic of whichever thread creates the first session; it stays off.
  */
@@ -22,10 +19,9 @@ import {
   type Runtime,
   type Session,
 } from "./session.ts";
-import { threadsFor } from "./threads.ts";
+import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
 
 const OPTIMIZE_ALL = 99;
-const SPIN_MICROSECONDS = 200;
 
 /** Runs expected to take longer than this leave the event loop free; shorter ones are faster synchronous. */
 const SYNCHRONOUS_LIMIT_MS = 8;
@@ -38,9 +34,9 @@ const NEWEST_WEIGHT = 0.3;
 let library: OrtLibrary | undefined;
 
 /** @throws Error when the shared library is absent or cannot be loaded on this platform */
-export function openNativeRuntime(threads: number): Runtime {
+export function openNativeRuntime(threads: number, notes: readonly string[]): Runtime {
   library ??= new OrtLibrary(findOrtLibrary());
-  return new NativeRuntime(library, threads);
+  return new NativeRuntime(library, threads, notes);
 }
 
 class NativeRuntime implements Runtime {
@@ -48,18 +44,18 @@ class NativeRuntime implements Runtime {
   readonly device = "cpu";
   readonly threads: number;
   readonly #ort: OrtLibrary;
+  readonly #notes: readonly string[];
   readonly #sessions = new Set<NativeSession>();
 
-  constructor(ort: OrtLibrary, threads: number) {
+  constructor(ort: OrtLibrary, threads: number, notes: readonly string[]) {
     this.#ort = ort;
+    this.#notes = notes;
     this.threads = threads;
   }
 
   describe(): string[] {
-    return [
-      `session native: ONNX Runtime ${this.#ort.version} through its C interface`,
-      `threads ${this.threads}`,
-    ];
+    const session = `session native: ONNX Runtime ${this.#ort.version} through its C interface`;
+    return [session, `threads ${this.threads}`, ...this.#notes];
   }
 
   async load(model: OnnxModel): Promise<Session> {
@@ -68,8 +64,9 @@ class NativeRuntime implements Runtime {
     try {
       ort.check(ort.call.SetSessionGraphOptimizationLevel(options, OPTIMIZE_ALL));
       ort.check(ort.call.SetIntraOpNumThreads(options, threadsFor(model.flops, this.threads)));
-      const spin = String(SPIN_MICROSECONDS);
-      ort.check(ort.call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", spin));
+      ort.check(
+        ort.call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", SPIN_MICROSECONDS),
+      );
       const { bytes } = model;
       const parameters = [ort.environment, bytes, bytes.length, options];
       const pointer = await ort.createAsync("CreateSessionFromArray", parameters, bytes);

@@ -1,9 +1,9 @@
 /** Sessions over `onnxruntime-node`'s own binding, for platforms where the C interface cannot be called. A run blocks the event loop. */
 
 import { createRequire } from "node:module";
-import type { Runtime } from "./session.ts";
 import { type OrtPackage, PackageRuntime } from "./ort-package.ts";
-import { threadsFor } from "./threads.ts";
+import type { Runtime } from "./session.ts";
+import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
 
 /** @throws Error when the package's binding cannot be loaded on this platform */
 export function openNodeRuntime(threads: number, notes: readonly string[]): Runtime {
@@ -17,7 +17,7 @@ export function openNodeRuntime(threads: number, notes: readonly string[]): Runt
     sessionOptions: (model) => ({
       executionProviders: ["cpu"],
       intraOpNumThreads: threadsFor(model.flops, threads),
-      extra: { session: { intra_op: { spin_duration_us: "200" } } },
+      extra: { session: { intra_op: { spin_duration_us: SPIN_MICROSECONDS } } },
     }),
   });
 }

@@ -4,11 +4,20 @@ import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-web";
 import { RunError } from "../errors.ts";
 import type { OnnxModel, OnnxValue } from "../graph/onnx-model.ts";
 import type { TypedArray } from "../tensor.ts";
-import { type Arrays, type Binding, checkArrays, disposedError, type Runtime, type Session } from "./session.ts";
+import {
+  type Arrays,
+  type Binding,
+  checkArrays,
+  disposedError,
+  type Runtime,
+  type Session,
+} from "./session.ts";
 
 /** What is used of either package. */
 export interface OrtPackage {
-  InferenceSession: { create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<OrtSession> };
+  InferenceSession: {
+    create(model: Uint8Array, options: InferenceSession.SessionOptions): Promise<OrtSession>;
+  };
   Tensor: new (type: OnnxValue["dtype"], data: TypedArray, shape: readonly number[]) => OrtTensor;
 }
 
