@@ -10,7 +10,7 @@
 
 import { ELEMENT_TYPES, type OnnxModel, type OnnxValue } from "../graph/onnx-model.ts";
 import type { TypedArray } from "../tensor.ts";
-import { findOrtLibrary, OrtLibrary, type Pointer } from "./ort-library.ts";
+import { findOrtLibrary, OrtLibrary, outCell, type Pointer } from "./ort-library.ts";
 import {
   type Arrays,
   type Binding,
@@ -54,8 +54,10 @@ class NativeRuntime implements Runtime {
   }
 
   describe(): string[] {
-    const session = `session native: ONNX Runtime ${this.#ort.version} through its C interface`;
-    return [session, `threads ${this.threads}`, ...this.#notes];
+    const { version, hasAsync } = this.#ort;
+    const session = `session native: ONNX Runtime ${version} through its C interface`;
+    const blocking = "long runs block the event loop: the program used koffi before natgrad";
+    return [session, `threads ${this.threads}`, ...(hasAsync ? [] : [blocking]), ...this.#notes];
   }
 
   async load(model: OnnxModel): Promise<Session> {
@@ -67,9 +69,7 @@ class NativeRuntime implements Runtime {
       ort.check(
         ort.call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", SPIN_MICROSECONDS),
       );
-      const { bytes } = model;
-      const parameters = [ort.environment, bytes, bytes.length, options];
-      const pointer = await ort.createAsync("CreateSessionFromArray", parameters, bytes);
+      const pointer = await createSession(ort, model.bytes, options);
       const session = new NativeSession(ort, model, pointer, () => this.#sessions.delete(session));
       this.#sessions.add(session);
       return session;
@@ -81,6 +81,14 @@ class NativeRuntime implements Runtime {
   dispose(): void {
     for (const session of this.#sessions) session.dispose();
   }
+}
+
+async function createSession(ort: OrtLibrary, bytes: Uint8Array, options: Pointer): Promise<Pointer> {
+  const out = outCell();
+  const parameters = [ort.environment, bytes, bytes.length, options, out];
+  if (ort.hasAsync) await ort.callAsync("CreateSessionFromArray", parameters, bytes);
+  else ort.check(ort.call.CreateSessionFromArray(...parameters));
+  return out[0];
 }
 
 class NativeSession implements Session {
@@ -155,7 +163,7 @@ class NativeBinding implements Binding {
     if (this.#disposed) throw disposedError(this.#session.disposed ? "session" : "binding");
     if (this.#running) throw new Error("this binding is running: await its run before the next one");
     const session = this.#session;
-    if (session.expectedDuration > SYNCHRONOUS_LIMIT_MS) return this.#runAsync();
+    if (session.expectedDuration > SYNCHRONOUS_LIMIT_MS && session.ort.hasAsync) return this.#runAsync();
     const start = performance.now();
     const status = session.ort.call.RunWithBinding(session.pointer, 0, this.#pointer);
     if (status) session.ort.check(status);
@@ -168,24 +176,17 @@ class NativeBinding implements Binding {
     if (!this.#running) this.#release();
   }
 
-  #runAsync(): Promise<void> {
+  async #runAsync(): Promise<void> {
     const { ort, pointer } = this.#session;
     const start = performance.now();
     this.#running = true;
-    return new Promise((resolve, reject) => {
-      ort.call.RunWithBinding.async(pointer, 0, this.#pointer, (error: Error | null, status: Pointer) => {
-        this.#running = false;
-        this.#learn(start);
-        if (this.#disposed) this.#release();
-        try {
-          if (error) throw error;
-          ort.check(status);
-          resolve();
-        } catch (failure) {
-          reject(failure);
-        }
-      });
-    });
+    try {
+      await ort.callAsync("RunWithBinding", [pointer, 0, this.#pointer], this.#arrays);
+    } finally {
+      this.#running = false;
+      this.#learn(start);
+      if (this.#disposed) this.#release();
+    }
   }
 
   #learn(start: number): void {

@@ -8,8 +8,9 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import koffi, { type LibraryHandle } from "koffi";
+import type { LibraryHandle } from "koffi";
 import { RunError } from "../errors.ts";
+import { hasAsyncStacks, loadKoffi } from "../foreign.ts";
 
 /** The table of this version, as of any later one, has all the functions below. */
 const API_VERSION = 16;
@@ -65,10 +66,14 @@ export class OrtLibrary {
   readonly call: Readonly<Record<FunctionName, NativeFunction>>;
   readonly environment: Pointer;
   readonly cpuMemory: Pointer;
+  /** Whether calls may run on worker threads. */
+  readonly hasAsync: boolean;
   /** Held so that koffi never unmaps the code under the sessions. */
   readonly handle: LibraryHandle;
 
   constructor(path: string) {
+    const koffi = loadKoffi();
+    this.hasAsync = hasAsyncStacks();
     this.handle = koffi.load(path);
     const base = this.handle.func("OrtGetApiBase", POINTER, [])();
     const [getApi, getVersion] = koffi.decode(BigInt(base), koffi.array(POINTER, 2));
@@ -97,19 +102,22 @@ export class OrtLibrary {
     return out[0];
   }
 
-  /** The same on a worker thread; `anchors` are arrays that the function reads and that must live until it ends. */
-  createAsync(name: FunctionName, parameters: readonly unknown[], anchors: unknown): Promise<Pointer> {
-    const out = outCell();
+  /**
+   * Calls a function on a worker thread.
+   *
+   * @param anchors arrays that the function works on: they are kept until it ends
+   */
+  callAsync(name: FunctionName, parameters: readonly unknown[], anchors?: unknown): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.call[name].async(...parameters, out, (error: Error | null, status: Pointer) => {
+      this.call[name].async(...parameters, (error: Error | null, status: Pointer) => {
+        void anchors;
         try {
           if (error) throw error;
           this.check(status);
-          resolve(out[0]);
+          resolve();
         } catch (failure) {
           reject(failure);
         }
-        void anchors;
       });
     });
   }
@@ -124,11 +132,12 @@ export class OrtLibrary {
 }
 
 /** One address, over a buffer of its own: V8 may move a small typed array that has none yet. */
-function outCell(): BigUint64Array {
+export function outCell(): BigUint64Array {
   return new BigUint64Array(new ArrayBuffer(BigUint64Array.BYTES_PER_ELEMENT));
 }
 
 function functionAt(address: Pointer, result: string, parameters: readonly string[]): NativeFunction {
+  const koffi = loadKoffi();
   return koffi.decode(BigInt(address), koffi.proto(result, [...parameters]));
 }
 
