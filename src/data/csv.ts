@@ -11,6 +11,7 @@ import { fitInputs } from "./csv/inputs.ts";
 import { findTargets, fitTargets } from "./csv/outputs.ts";
 import { readTable, type TableOptions } from "./csv/table.ts";
 import { type DataSplit, type SplitOptions, splitRows, type TaskKind } from "./dataset.ts";
+import { breathe } from "./features.ts";
 
 export interface CsvOptions extends SplitOptions {
   /** Column to predict by name, or by index from 0 (−1 is the last, the default); several for regression. */
@@ -51,12 +52,14 @@ export async function loadCsv(path: string, options: CsvOptions = {}, hints?: Cs
   if (both) throw new UsageError(`column ${JSON.stringify(both.name)} is both the target and dropped`);
   const notices = [...table.notices];
   const { usable, fit } = fitTargets(table, targets, { task, logTarget }, notices);
+  await breathe();
   const split = splitRows(usable.length, path, options);
   const rows = {
     training: split.training.map((index) => usable[index]),
     validation: split.validation.map((index) => usable[index]),
   };
   const rest = table.columns.filter((column) => !targets.includes(column) && !dropped.includes(column));
+  await breathe();
   const encoder = fit(rows.training);
   const features = await fitInputs(table, rest, rows.training, notices);
   return assembleSplit({ name, rows, features, targets: encoder, dtype, notices });

@@ -1,9 +1,11 @@
 /** Downloads that are checked and leave either the whole file or nothing. */
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { PassThrough, type Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
 import { RunError } from "../errors.ts";
 import type { DataFile, FetchOptions } from "./definition.ts";
 
@@ -56,12 +58,16 @@ async function write(
 
 /** Whether the file on the disk is the known one, as it is or unpacked. */
 export async function matches(path: string, { sha256 }: DataFile): Promise<boolean> {
-  const bytes = await readFile(path);
-  const digest = (content: Buffer) => createHash("sha256").update(content).digest("hex");
-  if (sha256.includes(digest(bytes))) return true;
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return false;
-  const unpacked = await promisify(gunzip)(bytes).catch(() => undefined);
-  return unpacked !== undefined && sha256.includes(digest(unpacked));
+  if (sha256.includes(await digest(path))) return true;
+  return sha256.includes(await digest(path, createGunzip()).catch(() => "not gzip"));
+}
+
+async function digest(path: string, unpack: Transform = new PassThrough()): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), unpack, async (chunks) => {
+    for await (const chunk of chunks) hash.update(chunk);
+  });
+  return hash.digest("hex");
 }
 
 /** undici hides the reason (`ECONNREFUSED`, `ENOTFOUND`) in the cause of a bare "fetch failed". */

@@ -1,4 +1,5 @@
 /** The datasets known by name. A new one is a file in datasets/ and a line here. */
+import { existsSync } from "node:fs";
 import { nearest, UsageError } from "../errors.ts";
 import { loadCsv } from "./csv.ts";
 import type { DataSplit, TaskKind } from "./dataset.ts";
@@ -30,7 +31,8 @@ const definitions: readonly DatasetDefinition[] = [
 export async function loadDataset(nameOrPath: string, options: DatasetOptions = {}): Promise<DataSplit> {
   const definition = definitions.find(({ name }) => name === nameOrPath);
   if (!definition) {
-    if (!/[./\\]/.test(nameOrPath)) throw unknownName(nameOrPath, ", or give the path of a CSV file");
+    if (!/[./\\]/.test(nameOrPath) && !existsSync(nameOrPath))
+      throw unknownName(nameOrPath, ", or give the path of a CSV file");
     if (options.rows !== undefined)
       throw new UsageError(`rows is for synthetic tasks, not for ${nameOrPath}`);
     return loadCsv(nameOrPath, options);

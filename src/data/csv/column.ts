@@ -31,16 +31,21 @@ export class Column {
   /** Rows with a number that is not finite. */
   readonly infinite: number[] = [];
   readonly #missing: ReadonlySet<string>;
+  readonly #decimalComma: boolean;
   readonly #numbers: number[] = [];
   #codeOf: Map<string, number> | undefined = new Map();
   #values = new Float64Array(1024);
   #codes: Int32Array | undefined = new Int32Array(1024);
   #length = 0;
 
-  /** @param missing further texts that mean "missing" in this column */
-  constructor(name: string, missing: readonly string[] = []) {
+  /**
+   * @param missing further texts that mean "missing" in this column
+   * @param decimalComma whether `1,5` is a number
+   */
+  constructor(name: string, missing: readonly string[] = [], decimalComma = false) {
     this.name = name;
     this.#missing = new Set(missing);
+    this.#decimalComma = decimalComma;
   }
 
   get length(): number {
@@ -87,7 +92,7 @@ export class Column {
     if (this.#isMissing(text)) return missingCode;
     const known = this.#codeOf!.get(text);
     if (known !== undefined) return known;
-    const value = parseNumber(text);
+    const value = this.#parse(text);
     if (Number.isNaN(value)) this.strays.push({ row, text });
     this.#numbers.push(value);
     this.#codeOf!.set(text, this.texts.length);
@@ -97,7 +102,7 @@ export class Column {
   /** Number of a cell in a column that no longer remembers texts. */
   #read(text: string, row: number): number {
     const missing = this.#isMissing(text);
-    const value = missing ? Number.NaN : parseNumber(text);
+    const value = missing ? Number.NaN : this.#parse(text);
     if (!missing && Number.isNaN(value)) this.strays.push({ row, text });
     this.#count(missing, value, row);
     return value;
@@ -110,6 +115,10 @@ export class Column {
       this.counts.numbers++;
       if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) this.infinite.push(row);
     }
+  }
+
+  #parse(text: string): number {
+    return parseNumber(this.#decimalComma ? text.replace(",", ".") : text);
   }
 
   #isMissing(text: string): boolean {

@@ -79,13 +79,21 @@ function firstText(pieces: Iterable<string>): string {
   return text;
 }
 
-/** papaparse's guess; when it finds none, runs of spaces if they cut the first lines into equally many cells. */
+/**
+ * The first delimiter that cuts the first lines into equally many cells: the comma comes late, as it may be the decimal
+ * sign between others. Failing that papaparse's guess, so that a file with one bad row is still read up to that row.
+ */
 function guessDelimiter(text: string): string {
   const lines = text.split("\n", 50).filter((line) => line.trim() !== "");
-  const guess = Papa.parse(lines.slice(0, 20).join("\n"), { preview: 20 });
-  if (!guess.errors.some((error) => error.code === "UndetectableDelimiter")) return guess.meta.delimiter;
-  const widths = new Set(lines.slice(0, 10).map((line) => splitRuns(line).length));
-  return widths.size === 1 && !widths.has(1) ? whitespace : ",";
+  const sample = lines.slice(0, 20).join("\n");
+  const isEven = (rows: readonly (readonly string[])[]) =>
+    rows[0].length > 1 && rows.every((row) => row.length === rows[0].length);
+  const even = ["\t", ";", "|", ","].find((delimiter) =>
+    isEven(Papa.parse<string[]>(sample, { delimiter, skipEmptyLines: true }).data),
+  );
+  if (even) return even;
+  if (isEven(lines.slice(0, 20).map(splitRuns))) return whitespace;
+  return Papa.parse(sample).meta.delimiter;
 }
 
 function splitRuns(line: string): string[] {

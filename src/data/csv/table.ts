@@ -60,7 +60,7 @@ export class Table {
 }
 
 /**
- * Reads a delimited text file, plain or gzip.
+ * Reads a delimited text file, plain or gzip. Where semicolons are the delimiter, `1,5` is a number as `1.5` is.
  *
  * @throws UsageError in one line with file and line: no such file, not text, empty, a header alone, rows of unequal length
  */
@@ -76,7 +76,8 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
   const header = options.header ?? (options.columnNames === undefined && hasHeader(source.sample));
   const notices = [...source.notices];
   const names = columnNames(first, header, options.columnNames, notices);
-  const columns = names.map((name) => new Column(name, options.missing?.[name]));
+  const decimalComma = source.delimiter === ";";
+  const columns = names.map((name) => new Column(name, options.missing?.[name], decimalComma));
   const lines: number[] = [];
   let skip = header ? 1 : 0;
   for await (const block of source.blocks()) {
@@ -87,7 +88,7 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
       }
       if (row.length !== columns.length) {
         throw new UsageError(
-          `${path} line ${block.lines[index]} has ${row.length} cells and the ${header ? "header" : "first row"} ` +
+          `${path} line ${block.lines[index]} has ${row.length} ${row.length === 1 ? "cell" : "cells"} and the ${header ? "header" : "first row"} ` +
             `${columns.length} (mend the line; a cell that contains the delimiter must be in quotes)`,
         );
       }
@@ -99,7 +100,7 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
   return new Table(path, columns, lines, notices);
 }
 
-const isNumber = (cell: string) => cell.trim() !== "" && Number.isFinite(Number(cell));
+const isNumber = (cell: string) => cell.trim() !== "" && Number.isFinite(Number(cell.replace(",", ".")));
 
 /**
  * Whether the first row names the columns: it holds no number, and some column below is numeric or no name of
