@@ -1,0 +1,2 @@
+export { renderComparisonFigure } from "./figures.ts";
+export { renderReport } from "./report.ts";
