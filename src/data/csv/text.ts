@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { UsageError } from "../../errors.ts";
 
-const pieceBytes = 1 << 18;
+const pieceBytes = 1 << 16;
 
 /**
  * The bytes of a file, unpacked when it is gzip (recognized by its first bytes, not by its name).
