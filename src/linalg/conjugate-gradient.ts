@@ -1,0 +1,148 @@
+/**
+ * Preconditioned conjugate gradients for (A + shift·I) x = b, A symmetric positive semidefinite and known only by its
+ * products with vectors.
+ *
+ * Golub & Van Loan, 4th ed., algorithm 11.5.1; the relative-progress test is Martens 2010, Deep learning via Hessian-free
+ * optimization, §4.4: with φ(x) = ½ xᵀ(A + shift·I)x − bᵀx, stop at iteration i > k where φ(x_i) < 0 and
+ * (φ(x_i) − φ(x_{i−k})) / φ(x_i) < k ε, k = max(10, i / 10).
+ */
+import { allFinite } from "./matrix.ts";
+
+/** A linear map; it must not keep or change its argument, and returns a new or reused array of the same length. */
+export type LinearMap = (vector: Float64Array) => Float64Array | Promise<Float64Array>;
+
+export interface ConjugateGradientOptions {
+  /** Products with A at most (default: the length of b). */
+  readonly maxIterations?: number;
+  /** Stop where ‖b − A x‖ ≤ tolerance · ‖b‖ (default 1e-10). */
+  readonly tolerance?: number;
+  /** ε of Martens' test, 5e-4 in his paper; left out, the test is not made. */
+  readonly relativeProgress?: number;
+  /** Where to start (default: zero). */
+  readonly initial?: Float64Array;
+  /** v ↦ M⁻¹ v, M symmetric positive definite and near A (default: the identity). */
+  readonly preconditioner?: LinearMap;
+  /** Added to A's diagonal, the damping (default 0). */
+  readonly shift?: number;
+}
+
+export type ConjugateGradientStatus =
+  | "converged"
+  | "no more progress"
+  | "iteration limit reached"
+  | "not positive definite"
+  | "not finite";
+
+export interface ConjugateGradientResult {
+  /** Finite whatever the status: the last iterate before anything went wrong. */
+  readonly solution: Float64Array;
+  /** Steps taken. */
+  readonly iterations: number;
+  /** ‖b − A x‖ / ‖b‖ as the recurrence has it; 0 for b = 0. */
+  readonly residual: number;
+  readonly status: ConjugateGradientStatus;
+}
+
+/** Solves (A + shift·I) x = b; the status says how it ended, nothing throws but a map of the caller's own. */
+export async function conjugateGradient(
+  apply: LinearMap,
+  b: Float64Array,
+  options: ConjugateGradientOptions = {},
+): Promise<ConjugateGradientResult> {
+  const {
+    maxIterations = b.length,
+    tolerance = 1e-10,
+    relativeProgress,
+    preconditioner,
+    shift = 0,
+  } = options;
+  const n = b.length;
+  const solution = new Float64Array(n);
+  const norm = Math.sqrt(dot(b, b));
+  const end = (status: ConjugateGradientStatus, iterations: number, residual: number) => ({
+    solution,
+    iterations,
+    residual,
+    status,
+  });
+  if (!Number.isFinite(norm)) return end("not finite", 0, 1);
+  if (norm === 0) return end("converged", 0, 0);
+
+  const residual = b.slice();
+  let residualNorm = norm;
+  if (options.initial !== undefined) {
+    if (options.initial.length !== n) {
+      throw new RangeError(`invalid initial: ${options.initial.length} numbers (must be ${n})`);
+    }
+    const product = await apply(options.initial);
+    const candidate = b.map((value, index) => value - product[index] - shift * options.initial![index]);
+    const candidateNorm = Math.sqrt(dot(candidate, candidate));
+    if (!Number.isFinite(candidateNorm) || !allFinite(options.initial)) return end("not finite", 0, 1);
+    solution.set(options.initial);
+    residual.set(candidate);
+    residualNorm = candidateNorm;
+  }
+
+  const direction = new Float64Array(n);
+  const history: number[] = [];
+  let previous = 0;
+  for (let iteration = 0; ; iteration++) {
+    if (residualNorm <= tolerance * norm) return end("converged", iteration, residualNorm / norm);
+    if (relativeProgress !== undefined) {
+      history.push(quadratic(solution, residual, b));
+      if (stalled(history, relativeProgress)) {
+        return end("no more progress", iteration, residualNorm / norm);
+      }
+    }
+    if (iteration >= maxIterations) return end("iteration limit reached", iteration, residualNorm / norm);
+
+    const z = preconditioner ? await preconditioner(residual) : residual;
+    const weight = dot(residual, z);
+    if (!Number.isFinite(weight)) return end("not finite", iteration, residualNorm / norm);
+    if (weight <= 0) return end("not positive definite", iteration, residualNorm / norm);
+    const carry = iteration === 0 ? 0 : weight / previous;
+    for (let index = 0; index < n; index++) direction[index] = z[index] + carry * direction[index];
+    previous = weight;
+
+    const product = await apply(direction);
+    const curvature = dot(direction, product) + shift * dot(direction, direction);
+    if (!Number.isFinite(curvature)) return end("not finite", iteration, residualNorm / norm);
+    if (curvature <= 0) return end("not positive definite", iteration, residualNorm / norm);
+    const step = weight / curvature;
+    if (!canStep(solution, direction, step)) return end("not finite", iteration, residualNorm / norm);
+    for (let index = 0; index < n; index++) {
+      solution[index] += step * direction[index];
+      residual[index] -= step * (product[index] + shift * direction[index]);
+    }
+    residualNorm = Math.sqrt(dot(residual, residual));
+    if (!Number.isFinite(residualNorm)) {
+      return end("not finite", iteration + 1, Number.MAX_VALUE);
+    }
+  }
+}
+
+/** φ(x) = ½ xᵀA x − bᵀx = −½ xᵀ(b + r), r = b − A x. */
+function quadratic(x: Float64Array, residual: Float64Array, b: Float64Array): number {
+  return -0.5 * (dot(x, b) + dot(x, residual));
+}
+
+function stalled(history: readonly number[], epsilon: number): boolean {
+  const iteration = history.length - 1;
+  const lag = Math.max(10, Math.floor(iteration / 10));
+  if (iteration <= lag) return false;
+  const now = history[iteration];
+  return now < 0 && (now - history[iteration - lag]) / now < lag * epsilon;
+}
+
+/** Whether x + step · direction stays finite; a finite curvature can still go with an overflowing step. */
+function canStep(x: Float64Array, direction: Float64Array, step: number): boolean {
+  let sum = 0;
+  for (let index = 0; index < x.length; index++) sum += (x[index] + step * direction[index]) * 0;
+  return sum === 0;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let index = 0; index < a.length; index++) sum += a[index] * b[index];
+  return sum;
+}
