@@ -46,6 +46,7 @@ class NativeRuntime implements Runtime {
   readonly #ort: OrtLibrary;
   readonly #notes: readonly string[];
   readonly #sessions = new Set<NativeSession>();
+  #disposed = false;
 
   constructor(ort: OrtLibrary, threads: number, notes: readonly string[]) {
     this.#ort = ort;
@@ -61,6 +62,7 @@ class NativeRuntime implements Runtime {
   }
 
   async load(model: OnnxModel): Promise<Session> {
+    if (this.#disposed) throw disposedError("runtime");
     const ort = this.#ort;
     const options = ort.create((out) => ort.call.CreateSessionOptions(out));
     try {
@@ -79,6 +81,7 @@ class NativeRuntime implements Runtime {
   }
 
   dispose(): void {
+    this.#disposed = true;
     for (const session of this.#sessions) session.dispose();
   }
 }

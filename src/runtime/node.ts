@@ -1,12 +1,13 @@
 /** Sessions over `onnxruntime-node`'s own binding, for platforms where the C interface cannot be called. A run blocks the event loop. */
 
-import { createRequire } from "node:module";
 import { type OrtPackage, PackageRuntime } from "./ort-package.ts";
 import type { Runtime } from "./session.ts";
 import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
 
 /** @throws Error when the package's binding cannot be loaded on this platform */
 export function openNodeRuntime(threads: number, notes: readonly string[]): Runtime {
+  // Not an import: a bundler for browsers must not look for the package.
+  const { createRequire } = process.getBuiltinModule("node:module");
   const ort: OrtPackage = createRequire(import.meta.url)("onnxruntime-node");
   return new PackageRuntime(ort, {
     kind: "node",

@@ -5,9 +5,6 @@
  * at its end, so the positions below hold for every release since 1.5.
  */
 
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import type { LibraryHandle } from "koffi";
 import { RunError } from "../errors.ts";
 import { hasAsyncStacks, loadKoffi } from "../foreign.ts";
@@ -152,6 +149,10 @@ export function findOrtLibrary(): string {
     darwin: "libonnxruntime.1.dylib",
     win32: "onnxruntime.dll",
   };
+  // Not imports: a bundler for browsers must not look for Node's modules.
+  const { createRequire } = process.getBuiltinModule("node:module");
+  const { dirname, join } = process.getBuiltinModule("node:path");
+  const { existsSync } = process.getBuiltinModule("node:fs");
   const platform = `${process.platform}-${process.arch}`;
   const root = dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
   const path = join(

@@ -45,6 +45,7 @@ export class PackageRuntime implements Runtime {
   readonly #ort: OrtPackage;
   readonly #options: PackageRuntimeOptions;
   readonly #sessions = new Set<PackageSession>();
+  #disposed = false;
 
   constructor(ort: OrtPackage, options: PackageRuntimeOptions) {
     this.kind = options.kind;
@@ -59,6 +60,7 @@ export class PackageRuntime implements Runtime {
   }
 
   async load(model: OnnxModel): Promise<Session> {
+    if (this.#disposed) throw disposedError("runtime");
     const options: InferenceSession.SessionOptions = {
       graphOptimizationLevel: "all",
       logSeverityLevel: 4,
@@ -73,6 +75,7 @@ export class PackageRuntime implements Runtime {
   }
 
   dispose(): void {
+    this.#disposed = true;
     for (const session of this.#sessions) session.dispose();
   }
 }

@@ -30,7 +30,7 @@ export async function openRuntime(options: RuntimeOptions = {}): Promise<Runtime
   requireOption(DEVICES.includes(device), "device", device, DEVICES.join(", "));
   const chosen = environmentSession() ?? options.session;
   if (chosen !== undefined) requireOption(KINDS.includes(chosen), "session", chosen, KINDS.join(", "));
-  const threads = options.threads ?? (await physicalCores());
+  const threads = options.threads ?? physicalCores();
   requireOption(Number.isInteger(threads) && threads >= 1, "threads", threads, "a whole number >= 1");
 
   if (device === "wasm" || device === "webgpu") return openWeb(device, threads, chosen);

@@ -24,23 +24,22 @@ export function threadsFor(flops: number, threads: number): number {
  * Cores that compute independently, at least 1: two hardware threads of one core share its multipliers, so the second
  * gains nothing in matrix products.
  */
-export async function physicalCores(): Promise<number> {
+export function physicalCores(): number {
   if (!isNode()) return navigator.hardwareConcurrency || 1;
-  const { availableParallelism } = await import("node:os");
-  const available = availableParallelism();
-  if (process.platform === "linux") return Math.min(available, await linuxCores(available));
+  const available = process.getBuiltinModule("node:os").availableParallelism();
+  if (process.platform === "linux") return Math.min(available, linuxCores(available));
   // Intel and AMD processors under Windows nearly always have two hardware threads per core; Arm and Apple ones have one.
   return process.platform === "win32" && process.arch === "x64" ? Math.max(1, available >> 1) : available;
 }
 
 /** Counts sets of sibling threads; `fallback` where the kernel does not tell. */
-async function linuxCores(fallback: number): Promise<number> {
-  const { readdir, readFile } = await import("node:fs/promises");
+function linuxCores(fallback: number): number {
+  const { readdirSync, readFileSync } = process.getBuiltinModule("node:fs");
   const root = "/sys/devices/system/cpu";
   try {
-    const processors = (await readdir(root)).filter((name) => /^cpu\d+$/.test(name));
-    const siblings = await Promise.all(
-      processors.map((name) => readFile(`${root}/${name}/topology/thread_siblings_list`, "utf8")),
+    const processors = readdirSync(root).filter((name) => /^cpu\d+$/.test(name));
+    const siblings = processors.map((name) =>
+      readFileSync(`${root}/${name}/topology/thread_siblings_list`, "utf8"),
     );
     return new Set(siblings).size || fallback;
   } catch {
@@ -48,6 +47,7 @@ async function linuxCores(fallback: number): Promise<number> {
   }
 }
 
+/** Whether this is Node with what is needed here: `process.getBuiltinModule` came with 20.16. */
 export function isNode(): boolean {
-  return typeof process !== "undefined" && process.versions?.node !== undefined;
+  return typeof process !== "undefined" && process.getBuiltinModule !== undefined;
 }
