@@ -1,6 +1,6 @@
 /** Sessions over `onnxruntime-node`'s own binding, for platforms where the C interface cannot be called. A run blocks the event loop. */
 
-import { type OrtPackage, PackageRuntime } from "./ort-package.ts";
+import { type OrtPackage, PackageRuntime, Queue } from "./ort-package.ts";
 import type { Runtime } from "./session.ts";
 import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
 
@@ -15,6 +15,7 @@ export function openNodeRuntime(threads: number, notes: readonly string[]): Runt
     threads,
     description: ["session node: onnxruntime-node's own binding", `threads ${threads}`, ...notes],
     fillsGivenOutputs: true,
+    queue: new Queue(),
     sessionOptions: (model) => ({
       executionProviders: ["cpu"],
       intraOpNumThreads: threadsFor(model.flops, threads),

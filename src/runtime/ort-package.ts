@@ -28,6 +28,18 @@ interface OrtSession {
 
 type OrtTensors = Record<string, OrtTensor>;
 
+/** Calls one after another: WebAssembly that waits for the GPU inside a call must not be entered a second time. */
+export class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Calls `work` once everything before it has ended, well or badly. */
+  add<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
+
 export interface PackageRuntimeOptions {
   readonly kind: "node" | "web";
   readonly device: "cpu" | "wasm" | "webgpu";
@@ -35,6 +47,8 @@ export interface PackageRuntimeOptions {
   readonly description: readonly string[];
   /** Whether outputs are written into tensors that the caller gives, or else copied out of new ones. */
   readonly fillsGivenOutputs: boolean;
+  /** Shared by everything that calls into the same instance of the package. */
+  readonly queue: Queue;
   sessionOptions(model: OnnxModel): InferenceSession.SessionOptions;
 }
 
@@ -66,7 +80,9 @@ export class PackageRuntime implements Runtime {
       logSeverityLevel: 4,
       ...this.#options.sessionOptions(model),
     };
-    const compiled = await this.#ort.InferenceSession.create(model.bytes, options).catch(fail);
+    const compiled = await this.#options.queue
+      .add(() => this.#ort.InferenceSession.create(model.bytes, options))
+      .catch(fail);
     const session = new PackageSession(this.#ort, this.#options, model, compiled, () =>
       this.#sessions.delete(session),
     );
@@ -87,8 +103,6 @@ class PackageSession implements Session {
   readonly #model: OnnxModel;
   readonly #compiled: OrtSession;
   readonly #onDispose: () => void;
-  /** The last run asked for. Runs go one after another: the WebAssembly module cannot be entered twice. */
-  #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
   constructor(
@@ -120,11 +134,13 @@ class PackageSession implements Session {
         if (disposed || this.#disposed) throw disposedError(this.#disposed ? "session" : "binding");
         if (running) throw new Error("this binding is running: await its run before the next one");
         running = true;
-        const done = this.#last.then(run).catch(fail);
-        this.#last = done.catch(() => undefined);
-        await done.finally(() => {
+        try {
+          await this.#options.queue.add(run);
+        } catch (error) {
+          fail(error);
+        } finally {
           running = false;
-        });
+        }
       },
       dispose: () => {
         disposed = true;
@@ -136,7 +152,7 @@ class PackageSession implements Session {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#onDispose();
-    void this.#last.then(() => this.#compiled.release());
+    void this.#options.queue.add(() => this.#compiled.release());
   }
 
   #tensors(values: readonly OnnxValue[], arrays: Arrays): OrtTensors {
@@ -162,6 +178,9 @@ class PackageSession implements Session {
 /** The package's own message in one line, without its preamble. */
 function fail(error: unknown): never {
   const text = error instanceof Error ? error.message : String(error);
+  if (/fallback to CPU EP has been explicitly disabled/.test(text)) {
+    throw new RunError('WebGPU lacks an operation of this model (use device "cpu")');
+  }
   const message = text.replace(/^.*ERROR_MESSAGE:/s, "").replace(/\s+/g, " ");
   throw new RunError(`ONNX Runtime: ${message.trim()}`);
 }

@@ -9,12 +9,18 @@
 import type * as OrtWeb from "onnxruntime-web";
 import { RunError, UsageError } from "../errors.ts";
 import type { OnnxModel } from "../graph/onnx-model.ts";
-import { type OrtPackage, PackageRuntime } from "./ort-package.ts";
+import { type OrtPackage, PackageRuntime, Queue } from "./ort-package.ts";
 import type { Runtime } from "./session.ts";
 import { isNode } from "./threads.ts";
 
-/** The package, loaded, with the number of threads it started with. */
-const loaded = new Map<"wasm" | "webgpu", { ort: typeof OrtWeb; threads: number }>();
+/** One instance of the package for the whole page or process. */
+interface LoadedPackage {
+  readonly ort: typeof OrtWeb;
+  readonly queue: Queue;
+  readonly threads: number;
+}
+
+const loaded = new Map<"wasm" | "webgpu", Promise<LoadedPackage>>();
 
 /** @throws UsageError when WebGPU is asked for and this machine or page offers no adapter */
 export async function openWebRuntime(
@@ -27,18 +33,19 @@ export async function openWebRuntime(
       'device "webgpu": no WebGPU adapter here (use a browser with hardware acceleration on, or device "auto" or "cpu")',
     );
   }
-  const { ort, threads: actual } = await loadPackage(device, threads);
-  const isolation = actual < threads ? [`threads ${actual} (more need a cross-origin isolated page)`] : [];
+  const { ort, queue, threads: actual } = await loadPackage(device, threads);
+  const reason = isIsolated() ? "set by the first runtime opened" : "more need a cross-origin isolated page";
   return new PackageRuntime(ort as OrtPackage, {
     kind: "web",
     device,
     threads: actual,
     description: [
       `session web: onnxruntime-web ${ort.env.versions.web}, ${device === "wasm" ? "WebAssembly" : "WebGPU"}`,
-      ...(isolation.length ? isolation : [`threads ${actual}`]),
+      actual === threads ? `threads ${actual}` : `threads ${actual} (${reason})`,
       ...notes,
     ],
     fillsGivenOutputs: false,
+    queue,
     sessionOptions: device === "wasm" ? wasmOptions : webGpuOptions,
   });
 }
@@ -49,16 +56,25 @@ export async function hasWebGpu(): Promise<boolean> {
   return Boolean(await gpu?.requestAdapter().catch(() => null));
 }
 
-async function loadPackage(device: "wasm" | "webgpu", threads: number) {
+function loadPackage(device: "wasm" | "webgpu", threads: number): Promise<LoadedPackage> {
   const known = loaded.get(device);
   if (known) return known;
+  const loading = startPackage(device, threads);
+  loaded.set(device, loading);
+  return loading;
+}
+
+async function startPackage(device: "wasm" | "webgpu", threads: number): Promise<LoadedPackage> {
   const ort = await importPackage(device);
-  const isParallel = globalThis.crossOriginIsolated !== false;
-  ort.env.wasm.numThreads = isParallel ? threads : 1;
+  const actual = isIsolated() ? threads : 1;
+  ort.env.wasm.numThreads = actual;
   ort.env.logLevel = "fatal";
-  const entry = { ort, threads: ort.env.wasm.numThreads };
-  loaded.set(device, entry);
-  return entry;
+  return { ort, queue: new Queue(), threads: actual };
+}
+
+/** Whether WebAssembly may have threads: browsers want a cross-origin isolated page, Node does not mind. */
+function isIsolated(): boolean {
+  return globalThis.crossOriginIsolated !== false;
 }
 
 /** Browsers take the smallest build for the device; the package's default export is, in Node, the build that reads files. */
