@@ -20,6 +20,9 @@ export function vjp(
   cotangents: readonly SymbolicTensor[],
   inputs: readonly SymbolicTensor[],
 ): SymbolicTensor[] {
+  if (cotangents.length !== outputs.length) {
+    throw new Error(`vjp: ${cotangents.length} cotangents for ${outputs.length} outputs`);
+  }
   const order = topologicalOrder(outputs);
   const active = new Set<SymbolicTensor>(inputs);
   for (const node of order) {
