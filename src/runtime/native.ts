@@ -10,7 +10,7 @@
 
 import { ELEMENT_TYPES, type OnnxModel, type OnnxValue } from "../graph/onnx-model.ts";
 import type { TypedArray } from "../tensor.ts";
-import { findOrtLibrary, OrtLibrary, outCell, type Pointer } from "./ort-library.ts";
+import { addressIn, findOrtLibrary, OrtLibrary, outCell, type Pointer } from "./ort-library.ts";
 import {
   type Arrays,
   type Binding,
@@ -91,7 +91,7 @@ async function createSession(ort: OrtLibrary, bytes: Uint8Array, options: Pointe
   const parameters = [ort.environment, bytes, bytes.length, options, out];
   if (ort.hasAsync) await ort.callAsync("CreateSessionFromArray", parameters, bytes);
   else ort.check(ort.call.CreateSessionFromArray(...parameters));
-  return out[0];
+  return addressIn(out);
 }
 
 class NativeSession implements Session {

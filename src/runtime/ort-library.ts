@@ -10,7 +10,7 @@ import { RunError } from "../errors.ts";
 import { hasAsyncStacks, loadKoffi } from "../foreign.ts";
 
 /** The table of this version, as of any later one, has all the functions below. */
-const API_VERSION = 16;
+const API_VERSION = 26;
 
 /** An address. koffi gives a number where that is exact, which is faster than its bigint and the case on today's machines. */
 export type Pointer = number | bigint;
@@ -96,7 +96,7 @@ export class OrtLibrary {
   create(make: (out: BigUint64Array) => Pointer): Pointer {
     const out = outCell();
     this.check(make(out));
-    return out[0];
+    return addressIn(out);
   }
 
   /**
@@ -131,6 +131,12 @@ export class OrtLibrary {
 /** One address, over a buffer of its own: V8 may move a small typed array that has none yet. */
 export function outCell(): BigUint64Array {
   return new BigUint64Array(new ArrayBuffer(BigUint64Array.BYTES_PER_ELEMENT));
+}
+
+/** The address in a cell, as koffi gives them. */
+export function addressIn(cell: BigUint64Array): Pointer {
+  const address = Number(cell[0]);
+  return Number.isSafeInteger(address) ? address : cell[0];
 }
 
 function functionAt(address: Pointer, result: string, parameters: readonly string[]): NativeFunction {
