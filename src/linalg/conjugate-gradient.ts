@@ -43,7 +43,7 @@ export interface ConjugateGradientResult {
   readonly status: ConjugateGradientStatus;
 }
 
-/** Solves (A + shift·I) x = b; the status says how it ended, nothing throws but a map of the caller's own. */
+/** Solves (A + shift·I) x = b; the status says how it ended, nothing throws but a wrong option and the caller's own maps. */
 export async function conjugateGradient(
   apply: LinearMap,
   b: Float64Array,
@@ -56,6 +56,9 @@ export async function conjugateGradient(
     preconditioner,
     shift = 0,
   } = options;
+  requireOption(maxIterations >= 0, "maxIterations", maxIterations);
+  requireOption(tolerance >= 0, "tolerance", tolerance);
+  requireOption(shift >= 0 && shift < Infinity, "shift", shift);
   const n = b.length;
   const solution = new Float64Array(n);
   const norm = Math.sqrt(dot(b, b));
@@ -84,6 +87,8 @@ export async function conjugateGradient(
   }
 
   const direction = new Float64Array(n);
+  const nextSolution = new Float64Array(n);
+  const nextResidual = new Float64Array(n);
   const history: number[] = [];
   let previous = 0;
   for (let iteration = 0; ; iteration++) {
@@ -109,15 +114,17 @@ export async function conjugateGradient(
     if (!Number.isFinite(curvature)) return end("not finite", iteration, residualNorm / norm);
     if (curvature <= 0) return end("not positive definite", iteration, residualNorm / norm);
     const step = weight / curvature;
-    if (!canStep(solution, direction, step)) return end("not finite", iteration, residualNorm / norm);
     for (let index = 0; index < n; index++) {
-      solution[index] += step * direction[index];
-      residual[index] -= step * (product[index] + shift * direction[index]);
+      nextSolution[index] = solution[index] + step * direction[index];
+      nextResidual[index] = residual[index] - step * (product[index] + shift * direction[index]);
     }
-    residualNorm = Math.sqrt(dot(residual, residual));
-    if (!Number.isFinite(residualNorm)) {
-      return end("not finite", iteration + 1, Number.MAX_VALUE);
+    const nextNorm = Math.sqrt(dot(nextResidual, nextResidual));
+    if (!Number.isFinite(nextNorm) || !allFinite(nextSolution)) {
+      return end("not finite", iteration, residualNorm / norm);
     }
+    solution.set(nextSolution);
+    residual.set(nextResidual);
+    residualNorm = nextNorm;
   }
 }
 
@@ -134,11 +141,8 @@ function stalled(history: readonly number[], epsilon: number): boolean {
   return now < 0 && (now - history[iteration - lag]) / now < lag * epsilon;
 }
 
-/** Whether x + step · direction stays finite; a finite curvature can still go with an overflowing step. */
-function canStep(x: Float64Array, direction: Float64Array, step: number): boolean {
-  let sum = 0;
-  for (let index = 0; index < x.length; index++) sum += (x[index] + step * direction[index]) * 0;
-  return sum === 0;
+function requireOption(valid: boolean, name: string, value: number): void {
+  if (!valid) throw new RangeError(`invalid ${name}: ${value} (must be ≥ 0)`);
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -47,7 +47,7 @@ export interface Kernels {
     offDiagonal: number,
     heights: number,
   ): void;
-  reflectPanel(panel: number, a: number, stride: number, order: number, heights: number): void;
+  reflectPanel(panel: number, a: number, stride: number, from: number, to: number, heights: number): void;
   rotatePanel(panel: number, sweeps: number, count: number, rotations: number): void;
 }
 

@@ -205,9 +205,9 @@ function call(routine: NativeFunction, values: unknown[], info: Int32Array, work
 }
 
 /**
- * One thread, set once, unless OPENBLAS_NUM_THREADS says otherwise. Measured on two cores: handing work to a second thread
- * doubles the time of dpotrf at n = 128 (0.12 ms against 0.06) and of dsyevd at n = 512 (63 ms against 31), and gains
- * nothing up to n = 2048; a count that changed with n would make the bits depend on what else is running.
+ * One thread, set once, unless OPENBLAS_NUM_THREADS says otherwise. Measured with bench/linalg.ts on two cores: handing work
+ * to a second thread doubles the time of dpotrf at n = 128 and of dsyevd at n = 512 and gains nothing for dpotrf up to
+ * n = 2048, while a count that changed with n would make the bits depend on what else is running.
  */
 function configureOpenBlas(library: Library, environment: NodeJS.ProcessEnv): string | undefined {
   try {

@@ -22,7 +22,7 @@ const MAX_SWEEPS = 60;
 /** Rotations written down before they are applied: 256 KiB. */
 const BATCH = 16384;
 const PANEL = 8;
-/** Elements of A that the reduction goes through between two places to breathe. */
+/** Elements of A or of a panel that are gone through between two places to breathe. */
 const PIECE = 2e6;
 
 type Decomposition =
@@ -44,16 +44,20 @@ export function* decomposeTridiagonally(a: Float64Array, n: number, scale: numbe
     const { diagonal, offDiagonal, heights } = reduced;
     const { kernels, numbers } = workspace;
 
-    // V := Q, panel by panel.
-    numbers.fill(0, panels / 8, panels / 8 + panelCount * PANEL * n);
-    for (let row = 0; row < n; row++) {
-      const panel = panels / 8 + Math.floor(row / PANEL) * PANEL * n;
-      numbers[panel + row * PANEL + (row % PANEL)] = 1;
-    }
+    // V := Q, panel by panel from the identity.
     const panelBytes = PANEL * n * 8;
+    const reflectors = Math.ceil(PIECE / (PANEL * n));
     for (let panel = 0; panel < panelCount; panel++) {
-      kernels.reflectPanel(panels + panel * panelBytes, matrix, stride * 8, n, heights);
-      yield undefined;
+      const address = panels + panel * panelBytes;
+      numbers.fill(0, address / 8, address / 8 + PANEL * n);
+      for (let row = panel * PANEL; row < Math.min(n, (panel + 1) * PANEL); row++) {
+        numbers[address / 8 + row * PANEL + (row % PANEL)] = 1;
+      }
+      for (let from = n - 1; from > 1; from -= reflectors) {
+        const to = Math.max(2, from - reflectors + 1);
+        kernels.reflectPanel(address, matrix, stride * 8, from, to, heights);
+        yield undefined;
+      }
     }
 
     // V := V S, a batch of rotations at a time.

@@ -110,6 +110,13 @@ describe("conjugate gradients", () => {
     assert.equal(start.status, "not finite");
   });
 
+  it("checks its options at the door", async () => {
+    for (const name of ["maxIterations", "tolerance", "shift"]) {
+      const call = conjugateGradient(product(a, n), b, { [name]: -1 });
+      await assert.rejects(call, { message: `invalid ${name}: -1 (must be ≥ 0)` });
+    }
+  });
+
   it("b = 0 and an empty b are solved by zero", async () => {
     for (const length of [0, 3]) {
       const result = await conjugateGradient((v) => v, new Float64Array(length));

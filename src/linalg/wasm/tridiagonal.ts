@@ -153,11 +153,12 @@ function updateAndMultiply(row: usize, stride: usize, j: usize, u: usize, q: usi
 }
 
 /**
- * Eight rows of V := V H_{n−1} ⋯ H_2, stored as a panel: eight adjacent numbers for each column of V.
+ * Eight rows of V := V H_from ⋯ H_to, stored as a panel: eight adjacent numbers for each column of V.
  * H_i = I − u uᵀ/h acts on the first i columns.
  */
-export function reflectPanel(panel: usize, a: usize, stride: usize, order: usize, heights: usize): void {
-  for (let i = order - 1; i > 1; i--) {
+export function reflectPanel(panel: usize, a: usize, stride: usize, from: i32, to: i32, heights: usize): void {
+  for (let step = from; step >= to; step--) {
+    const i = <usize>step;
     const h = at(heights, i);
     if (h == 0) continue;
     const u = a + i * stride;
