@@ -4,9 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
-import { register } from "tsx/esm/api";
 
-register();
 const under = (path) =>
   statSync(path).isDirectory()
     ? readdirSync(path, { recursive: true }).map((file) => join(path, file.toString()))
@@ -19,7 +17,8 @@ const files = (named.length ? named : ["test"])
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const leaf = (data) => data.details?.type !== "suite" && !(data.nesting === 0 && files.includes(data.name));
-const events = run({ files, concurrency: Math.min(2, availableParallelism()), execArgv: ["--import", "tsx"] });
+process.env.NODE_OPTIONS = [process.env.NODE_OPTIONS, "--import tsx"].filter(Boolean).join(" ");
+const events = run({ files, concurrency: Math.min(2, availableParallelism()) });
 events.on("test:pass", (data) => {
   if (leaf(data)) counts[data.skip ? "skipped" : "passed"]++;
 });

@@ -101,3 +101,18 @@ export function unflattenVector({ inputs, deltas, bias }: LayerScores, flat: Sym
     bias: reshape(slice(matrix, [0, features], [outputs, features + 1]), [outputs]),
   };
 }
+
+/** Cuts a flat vector (P) of several layers, one after another, into the layers' weights and biases. */
+export function splitVector(layers: readonly LayerScores[], flat: SymbolicTensor): LayerVector[] {
+  let start = 0;
+  return layers.map((layer) => {
+    const from = start;
+    start += layerDimension(layer);
+    return unflattenVector(layer, slice(flat, [from], [start]));
+  });
+}
+
+/** Number of parameters of several layers. */
+export function totalDimension(layers: readonly LayerScores[]): number {
+  return layers.reduce((total, layer) => total + layerDimension(layer), 0);
+}

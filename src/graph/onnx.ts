@@ -84,6 +84,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();
   let flops = 0;
+  let float64 = false;
 
   for (const node of topologicalOrder(results)) {
     const { operation } = node;
@@ -92,6 +93,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     if (fed !== undefined) declare(inputs, { name: fed, dtype: node.dtype, shape: node.shape });
     const operands = node.inputs.map((operand) => emitted.get(operand)!);
     emitted.set(node, operation.lower(node, operands, emit));
+    float64 ||= node.dtype === "float64";
     flops += operation.flops?.(node) ?? node.size;
   }
 
@@ -106,7 +108,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     outputs: results.map(({ dtype, shape }, k) => ({ name: names[k], dtype, shape })),
     initializers: emit.initializers,
   };
-  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops };
+  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops, float64 };
 }
 
 function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {

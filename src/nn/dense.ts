@@ -57,7 +57,9 @@ export function dense(units: number, options: DenseOptions = {}): Layer {
         initialize: (random) => initialize(initializer, part, sizeOf(shape), fans, random),
       });
       const weight = spec("weight", [units, features]);
-      const parameters = bias ? { weight, bias: spec("bias", [units]) } : { weight };
+      const parameters: Record<string, ParameterSpec> = bias
+        ? { weight, bias: spec("bias", [units]) }
+        : { weight };
       return { outputShape: [units], parameters };
     },
     apply(x, parameters, trace) {

@@ -21,6 +21,8 @@ import {
 } from "./session.ts";
 import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
 
+/** ONNX Runtime's `ORT_ENABLE_BASIC` and `ORT_ENABLE_ALL`. Its extended rewrites move scale factors into float32 attributes. */
+const OPTIMIZE_BASIC = 1;
 const OPTIMIZE_ALL = 99;
 
 /** Runs expected to take longer than this leave the event loop free; shorter ones are faster synchronous. */
@@ -66,7 +68,9 @@ class NativeRuntime implements Runtime {
     const ort = this.#ort;
     const options = ort.create((out) => ort.call.CreateSessionOptions(out));
     try {
-      ort.check(ort.call.SetSessionGraphOptimizationLevel(options, OPTIMIZE_ALL));
+      ort.check(
+        ort.call.SetSessionGraphOptimizationLevel(options, model.float64 ? OPTIMIZE_BASIC : OPTIMIZE_ALL),
+      );
       ort.check(ort.call.SetIntraOpNumThreads(options, threadsFor(model.flops, this.threads)));
       ort.check(
         ort.call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", SPIN_MICROSECONDS),

@@ -76,7 +76,8 @@ export class PackageRuntime implements Runtime {
   async load(model: OnnxModel): Promise<Session> {
     if (this.#disposed) throw disposedError("runtime");
     const options: InferenceSession.SessionOptions = {
-      graphOptimizationLevel: "all",
+      // ONNX Runtime's extended rewrites move scale factors into float32 attributes.
+      graphOptimizationLevel: model.float64 ? "basic" : "all",
       logSeverityLevel: 4,
       ...this.#options.sessionOptions(model),
     };

@@ -8,6 +8,7 @@
  */
 import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { CurvatureRow } from "../curvature/report.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 
@@ -29,17 +30,6 @@ export interface EpochRecord {
   /** Rejected and rolled back since the record before this one. */
   rejectedSteps: number;
   notices: string[];
-}
-
-/** One line of the curvature report: which parameters are preconditioned by what, and what that costs. */
-export interface CurvatureRow {
-  parameters: string[];
-  structure: string;
-  solver: string;
-  /** Rows of the system that is solved. */
-  dimension: number;
-  memoryBytes: number;
-  note?: string;
 }
 
 export interface RunRecord {

@@ -1,5 +1,6 @@
 /** Invented runs for the tests of the report. */
-import type { CurvatureRow, EpochRecord, ReportContext, RunRecord } from "../../src/training/run-folder.ts";
+import type { CurvatureRow } from "../../src/curvature/report.ts";
+import type { EpochRecord, ReportContext, RunRecord } from "../../src/training/run-folder.ts";
 
 /** A run whose training losses are `losses`, an epoch each, `pace` seconds apart; validation is 10 % above. */
 export function run(name: string, losses: number[], pace = 1, changes: Partial<RunRecord> = {}): RunRecord {

@@ -1,0 +1,17 @@
+/**
+ * Block-diagonal Fisher: each layer's block exact, the coupling between layers dropped.
+ *
+ *   δθ_l = (F_l + λI)⁻¹ g_l,  F_l = (1/N) S_lᵀS_l        [Karakida20 eq. 15 with Σ = I; Shrestha §4]
+ *
+ * With the empirical Fisher, each block inverted through the covariance factorization S_l S_lᵀ = (δδᵀ) ⊙ (āāᵀ), this is
+ * TENGraD [Soori21 eq. 4–7].
+ */
+import { layerByLayer } from "./partition.ts";
+import { solvedBlock } from "./solver.ts";
+import type { Structure } from "./structure.ts";
+
+export const blockDiagonalStructure: Structure = {
+  name: "block-diagonal",
+  blocks: (scores, { solver, memoryLimit }) =>
+    layerByLayer(scores).map((group) => solvedBlock("block-diagonal", group, solver, memoryLimit)),
+};

@@ -1,0 +1,71 @@
+/**
+ * A block of the approximate Fisher matrix: one layer, or several that are solved together.
+ *
+ * A block lives in three phases. *Statistics* are traced into the program that runs at a refresh; each becomes a slot,
+ * an array that stays until the next refresh. *Refresh* runs on the host in float64 and writes further slots. The
+ * *direction* (F̃ + λI)⁻¹g is traced again and reads the slots: `fresh` on the batch of the refresh itself, `stale` on
+ * later batches, from their gradient.
+ */
+
+import type { LayerScores, LayerVector } from "../fisher/index.ts";
+import type { SymbolicTensor } from "../graph/index.ts";
+import type { DType, TypedArray } from "../tensor.ts";
+import type { CurvatureRow } from "./report.ts";
+
+/** Shape and dtype of a slot. */
+export interface SlotSpec {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+export type SlotArrays = Readonly<Record<string, TypedArray>>;
+export type SlotSymbols = Readonly<Record<string, SymbolicTensor>>;
+
+export interface RefreshRequest {
+  readonly damping: number;
+  /** Whether the fresh direction will be read. */
+  readonly fresh: boolean;
+  /** Whether stale directions will be read. */
+  readonly stale: boolean;
+}
+
+/** How a refresh ended; never an exception, never NaN in a slot. */
+export interface RefreshOutcome {
+  /** The damping used: the one asked for, or a multiple of it where the factorization failed. */
+  readonly damping: number;
+  /** Factorizations that failed before one succeeded. */
+  readonly retries: number;
+  /** Why there is no direction, in words. */
+  readonly failure?: string;
+}
+
+/** A block whose system is solved on the host by repeated products with its matrix. */
+export interface IterativeSolve {
+  /** The block's gradient as the flat slot `gradient`, traced on every batch. */
+  flatten(gradient: readonly LayerVector[]): SymbolicTensor;
+  /** F̃·v for a flat vector (P), traced. */
+  operator(vector: SymbolicTensor, slots: SlotSymbols): SymbolicTensor;
+  /** Reads the slot `gradient` and writes the slot `solution`. */
+  solve(
+    apply: (vector: Float64Array) => Promise<Float64Array>,
+    slots: SlotArrays,
+    damping: number,
+  ): Promise<RefreshOutcome>;
+}
+
+export interface CurvatureBlock {
+  readonly report: CurvatureRow;
+  /** Full names of the parameters of each layer of the block. */
+  readonly layers: readonly Pick<LayerScores, "layer" | "weight" | "bias">[];
+  /** Traced at a refresh; every entry becomes a slot of its name. */
+  readonly statistics: SlotSymbols;
+  /** Slots that `refresh` writes. */
+  readonly refreshed: Readonly<Record<string, SlotSpec>>;
+  refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome>;
+  /** Direction on the refresh batch without its gradient, where the structure has such a form. */
+  readonly fresh?: (slots: SlotSymbols) => LayerVector[];
+  /** Direction from a batch's gradient for the block's layers. */
+  stale(gradient: readonly LayerVector[], slots: SlotSymbols): LayerVector[];
+  /** Present when every step needs the host; directions then read what it wrote. */
+  readonly iterative?: IterativeSolve;
+}

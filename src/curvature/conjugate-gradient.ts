@@ -1,0 +1,99 @@
+/**
+ * Iterative solve of a block: (F + λI) δθ = g by conjugate gradients, F v = (1/N) Sᵀ(S v) from the layers' factors.
+ *
+ * Needs neither the (M, M) nor the (P, P) matrix. Started from the last solution times `warmStart` [Martens10], stopped
+ * by relative residual or iteration cap; a stop at the cap is reported.
+ *
+ * | symbol   | slot                   | shape          |
+ * | -------- | ---------------------- | -------------- |
+ * | a_l, δ_l | `inputs.l`, `deltas.l` | (N, F), (M, O) |
+ * | g        | `gradient`             | (P)            |
+ * | δθ       | `solution`             | (P)            |
+ */
+import {
+  flattenVector,
+  type LayerScores,
+  type Scores,
+  scoreProduct,
+  splitVector,
+  totalDimension,
+  transposedProduct,
+} from "../fisher/index.ts";
+import { add, concatenate, multiply, type SymbolicTensor } from "../graph/index.ts";
+import { conjugateGradient } from "../linalg/index.ts";
+import { bytesPerElement } from "../tensor.ts";
+import type { CurvatureBlock, SlotSymbols } from "./block.ts";
+import { blockParameters } from "./partition.ts";
+
+export interface ConjugateGradientOptions {
+  /** Iteration cap; default 250. */
+  readonly iterations?: number;
+  /** Relative residual to stop at; default 1e-10 in float64, 1e-5 in float32. */
+  readonly tolerance?: number;
+  /** Factor on the last solution as the starting point; default 0.95. */
+  readonly warmStart?: number;
+}
+
+export function conjugateGradientBlock(
+  structure: string,
+  { layers, samples }: Scores,
+  options: ConjugateGradientOptions,
+): CurvatureBlock {
+  const dimension = totalDimension(layers);
+  const { dtype } = layers[0].deltas;
+  const { iterations = 250, warmStart = 0.95 } = options;
+  const tolerance = options.tolerance ?? (dtype === "float64" ? 1e-10 : 1e-5);
+  const statistics: Record<string, SymbolicTensor> = {};
+  layers.forEach((layer, l) => {
+    statistics[`inputs.${l}`] = layer.inputs;
+    statistics[`deltas.${l}`] = layer.deltas;
+  });
+  const kept = (slots: SlotSymbols): LayerScores[] =>
+    layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
+  const solutionOf = (slots: SlotSymbols) => splitVector(layers, slots.solution);
+  const factors = layers.reduce((total, { inputs, deltas }) => total + inputs.size + deltas.size, 0);
+
+  return {
+    layers,
+    report: {
+      parameters: blockParameters(layers),
+      structure,
+      solver: `conjugate gradients (at most ${iterations} iterations)`,
+      dimension,
+      memoryBytes: bytesPerElement(dtype) * (factors + 2 * dimension) + 8 * 5 * dimension,
+    },
+    statistics,
+    refreshed: {
+      gradient: { shape: [dimension], dtype },
+      solution: { shape: [dimension], dtype },
+    },
+    refresh: (_, { damping }) => ({ damping, retries: 0 }),
+    fresh: solutionOf,
+    stale: (_, slots) => solutionOf(slots),
+    iterative: {
+      flatten: (gradient) => concatenate(gradient.map(flattenVector)),
+      operator(vector, slots) {
+        const scores = kept(slots);
+        const parts = splitVector(layers, vector);
+        const product = scores.map((layer, l) => scoreProduct(layer, parts[l])).reduce(add);
+        const weights = multiply(product, 1 / samples);
+        return concatenate(scores.map((layer) => flattenVector(transposedProduct(layer, weights))));
+      },
+      async solve(apply, slots, damping) {
+        const initial = Float64Array.from(slots.solution, (value) => warmStart * value);
+        const result = await conjugateGradient(apply, Float64Array.from(slots.gradient), {
+          maxIterations: iterations,
+          tolerance,
+          initial,
+          shift: damping,
+        });
+        slots.solution.set(result.solution);
+        return {
+          damping,
+          retries: 0,
+          ...(result.solution.every(Number.isFinite) ? {} : { failure: result.status }),
+        };
+      },
+    },
+  };
+}

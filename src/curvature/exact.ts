@@ -1,0 +1,16 @@
+/**
+ * The full Fisher matrix: all layers in one block, coupling included.
+ *
+ *   δθ = (F + λI)⁻¹ g,  F = (1/N) SᵀS over all parameters                [Amari98; Karakida20 eq. 9; Shrestha §3]
+ *
+ * In sample space K = Σ_l K_l, so that the cost is one M × M solve whatever the number of parameters is.
+ */
+import { together } from "./partition.ts";
+import { solvedBlock } from "./solver.ts";
+import type { Structure } from "./structure.ts";
+
+export const exactStructure: Structure = {
+  name: "exact",
+  blocks: (scores, { solver, memoryLimit }) =>
+    together(scores).map((group) => solvedBlock("exact", group, solver, memoryLimit)),
+};

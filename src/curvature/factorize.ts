@@ -1,0 +1,88 @@
+/** Solves a damped block on the host, in float64, from slots in the training dtype. */
+import {
+  choleskySolve,
+  choleskySolveAsync,
+  type DampedFactor,
+  dampedCholesky,
+  dampedCholeskyAsync,
+  invertLower,
+  invertLowerAsync,
+} from "../linalg/index.ts";
+import type { TypedArray } from "../tensor.ts";
+import type { RefreshOutcome } from "./block.ts";
+
+export interface DampedSystem {
+  /** K, (n, n) symmetric. */
+  readonly matrix: TypedArray;
+  readonly order: number;
+  /** λ. At 0 a singular K is refused, not damped behind the user's back. */
+  readonly damping: number;
+  /** Right-hand side b and where x of (K + λI) x = b goes. */
+  readonly solve?: { readonly b: TypedArray; readonly x: TypedArray };
+  /** Where L⁻¹ of K + λI = LLᵀ goes, (n, n). */
+  readonly inverseFactor?: TypedArray;
+}
+
+/** Up to this order the work is so short that handing it to another thread costs more than it frees. */
+const LARGEST_SYNCHRONOUS_ORDER = 256;
+
+/** Work space of synchronous factorizations, by order. */
+const workspaces = new Map<number, { matrix: Float64Array; factor: Float64Array }>();
+
+/** Factorizes K + λI, with more damping where that fails, and writes what was asked for. */
+export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<RefreshOutcome> {
+  return system.order <= LARGEST_SYNCHRONOUS_ORDER ? solveNow(system) : solveInBackground(system);
+}
+
+function solveNow(system: DampedSystem): RefreshOutcome {
+  const { order, damping, solve, inverseFactor } = system;
+  const { matrix, factor } = workspaceOf(order);
+  matrix.set(system.matrix);
+  const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  if (solve) {
+    const x = Float64Array.from(solve.b);
+    if (!choleskySolve(result.factor, order, x)) return failed(damping, NOT_FINITE);
+    solve.x.set(x);
+  }
+  inverseFactor?.set(invertLower(result.factor, order));
+  return succeeded(result);
+}
+
+async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> {
+  const { order, damping, solve, inverseFactor } = system;
+  const matrix = Float64Array.from(system.matrix);
+  const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  if (solve) {
+    const x = Float64Array.from(solve.b);
+    if (!(await choleskySolveAsync(result.factor, order, x))) return failed(damping, NOT_FINITE);
+    solve.x.set(x);
+  }
+  if (inverseFactor) inverseFactor.set(await invertLowerAsync(result.factor, order));
+  return succeeded(result);
+}
+
+const NOT_FINITE = "the solution of a block is not finite";
+
+function retries(damping: number) {
+  return damping === 0 ? { maxRetries: 0 } : {};
+}
+
+function failed(damping: number, failure: string): RefreshOutcome {
+  const remedy = damping === 0 ? " (damping 0 needs blocks that are not singular; use a damping > 0)" : "";
+  return { damping, retries: 0, failure: failure + remedy };
+}
+
+function succeeded({ damping, retries }: Exclude<DampedFactor, { failure: string }>): RefreshOutcome {
+  return { damping, retries };
+}
+
+function workspaceOf(order: number) {
+  let workspace = workspaces.get(order);
+  if (!workspace) {
+    workspace = { matrix: new Float64Array(order * order), factor: new Float64Array(order * order) };
+    workspaces.set(order, workspace);
+  }
+  return workspace;
+}

@@ -1,0 +1,75 @@
+/** Chooses how an exactly represented block is solved. */
+import { requireOption, UsageError } from "../errors.ts";
+import { type Scores, totalDimension } from "../fisher/index.ts";
+import type { CurvatureBlock } from "./block.ts";
+import { type ConjugateGradientOptions, conjugateGradientBlock } from "./conjugate-gradient.ts";
+import { parameterSpaceBlock, parameterSpaceMemory } from "./parameter-space.ts";
+import { sampleSpaceBlock, sampleSpaceMemory } from "./sample-space.ts";
+
+export type SolverName = "auto" | "gram" | "dense" | "cg";
+
+/**
+ * `"gram"` solves in sample space, `"dense"` in parameter space, `"cg"` iteratively; `"auto"` takes the smaller of
+ * sample and parameter space for each block.
+ */
+export type SolverOption = SolverName | ({ readonly type: "cg" } & ConjugateGradientOptions);
+
+const names: readonly SolverName[] = ["auto", "gram", "dense", "cg"];
+
+/** @throws UsageError for an unknown solver or an option of it out of range */
+export function checkSolver(option: SolverOption): void {
+  const { type, ...rest } = typeof option === "string" ? { type: option } : option;
+  requireOption(names.includes(type), "solver", type, names.join(" | "));
+  const { iterations, tolerance, warmStart } = rest as ConjugateGradientOptions;
+  requireOption(iterations === undefined || iterations > 0, "solver iterations", iterations, "> 0");
+  requireOption(tolerance === undefined || tolerance > 0, "solver tolerance", tolerance, "> 0");
+  requireOption(
+    warmStart === undefined || (warmStart >= 0 && warmStart <= 1),
+    "solver warmStart",
+    warmStart,
+    "0 to 1",
+  );
+}
+
+/**
+ * The block of some layers' scores, solved together.
+ *
+ * @param memoryLimit bytes that one block may take
+ * @throws UsageError with the estimate when the block would take more
+ */
+export function solvedBlock(
+  structure: string,
+  scores: Scores,
+  option: SolverOption,
+  memoryLimit: number,
+): CurvatureBlock {
+  const { layers } = scores;
+  const rows = layers[0].deltas.shape[0];
+  const dimension = totalDimension(layers);
+  const requested = typeof option === "string" ? option : option.type;
+  const chosen = requested === "auto" ? (rows <= dimension ? "gram" : "dense") : requested;
+  if (chosen === "cg") {
+    return conjugateGradientBlock(
+      structure,
+      scores,
+      typeof option === "string" ? {} : (option as ConjugateGradientOptions),
+    );
+  }
+  const bytes = chosen === "gram" ? sampleSpaceMemory(layers) : parameterSpaceMemory(layers);
+  if (bytes > memoryLimit) {
+    const order = chosen === "gram" ? `${rows} score rows` : `${dimension} parameters`;
+    const remedy = chosen === "gram" ? "a smaller batch or solver: cg" : "solver: gram or cg";
+    throw new UsageError(
+      `a ${structure} block of ${order} needs ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)} (use ${remedy})`,
+    );
+  }
+  return chosen === "gram" ? sampleSpaceBlock(structure, scores) : parameterSpaceBlock(structure, scores);
+}
+
+/** `1.5 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const exponent = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1024 ** exponent;
+  return `${value >= 100 || exponent === 0 ? Math.round(value) : value.toPrecision(2)} ${units[exponent]}`;
+}

@@ -1,0 +1,16 @@
+/** A structure of the Fisher approximation: how score matrices become blocks. */
+import type { Scores } from "../fisher/index.ts";
+import type { CurvatureBlock } from "./block.ts";
+import type { SolverOption } from "./solver.ts";
+
+export interface StructureContext {
+  readonly solver: SolverOption;
+  /** Bytes that one block may take. */
+  readonly memoryLimit: number;
+}
+
+export interface Structure {
+  readonly name: string;
+  /** The blocks of a batch's traced scores. */
+  blocks(scores: Scores, context: StructureContext): CurvatureBlock[];
+}

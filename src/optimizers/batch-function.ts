@@ -1,0 +1,75 @@
+/** A traced function of a batch and the current parameters, compiled once for every batch size. */
+import type { NamedOutputs } from "../graph/index.ts";
+import { BoundedCache } from "../runtime/bounded-cache.ts";
+import { compile } from "../runtime/program.ts";
+import { allocate, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
+import type { DoubleBuffer } from "./double-buffer.ts";
+import type { Batch, Problem } from "./optimizer.ts";
+import { StepProgram } from "./step-program.ts";
+import { batchArrays, loadBatch, type TracedBatch, traceBatch } from "./traced-batch.ts";
+
+interface Plan {
+  readonly program: StepProgram;
+  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  readonly results: Readonly<Record<string, Tensor>>;
+  dispose(): void;
+}
+
+/** Batch sizes whose programs are kept. */
+const CACHED_BATCH_SIZES = 4;
+
+export class BatchFunction {
+  readonly #problem: Problem;
+  readonly #state: DoubleBuffer;
+  readonly #trace: (traced: TracedBatch) => NamedOutputs;
+  readonly #extras: Readonly<Record<string, TypedArray>>;
+  readonly #plans = new BoundedCache<number, Plan>(CACHED_BATCH_SIZES);
+
+  /**
+   * @param trace the results by name; it may read the inputs that {@link traceBatch}, the state and `extras` provide
+   * @param extras further inputs, by name, the same for every call
+   */
+  constructor(
+    problem: Problem,
+    state: DoubleBuffer,
+    trace: (traced: TracedBatch) => NamedOutputs,
+    extras: ReadonlyMap<string, Tensor> = new Map(),
+  ) {
+    this.#problem = problem;
+    this.#state = state;
+    this.#trace = trace;
+    this.#extras = Object.fromEntries([...extras].map(([name, { data }]) => [name, data]));
+  }
+
+  /** Fresh copies of the results on a batch. */
+  async call(batch: Batch): Promise<Record<string, Tensor>> {
+    const samples = batch.inputs.shape[0];
+    const plan =
+      this.#plans.get(samples) ?? (await this.#plans.getOrCreate(samples, () => this.#plan(samples)));
+    loadBatch(plan.batch, batch);
+    await plan.program.run();
+    const copies = Object.entries(plan.results).map(([name, { shape, data }]) => {
+      return [name, { shape, data: data.slice() }] as const;
+    });
+    return Object.fromEntries(copies);
+  }
+
+  dispose(): void {
+    this.#plans.clear();
+  }
+
+  async #plan(samples: number): Promise<Plan> {
+    const outputs = this.#trace(traceBatch(this.#problem, samples));
+    const batch = batchArrays(this.#problem, samples);
+    const compiled = await compile(this.#problem.runtime, outputs);
+    const results = Object.fromEntries(
+      compiled.outputs.map(({ name, shape, dtype }) => [
+        name,
+        { shape, data: allocate(dtype, sizeOf(shape)) },
+      ]),
+    );
+    const arrays = Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, data]));
+    const program = new StepProgram(compiled, this.#state, { ...this.#extras, ...batch, ...arrays });
+    return { program, batch, results, dispose: () => program.dispose() };
+  }
+}

@@ -1,0 +1,10 @@
+/** Optimizers: first-order baselines and natural gradients. */
+export { type AdamOptions, adam, adamw } from "./adam.ts";
+export type { DampingOption } from "./damping.ts";
+export type { NaturalOptions } from "./natural.ts";
+export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
+export { blockDiagonalNgd, exactNgd, tengrad } from "./presets.ts";
+export { createOptimizer, findMethod, type MethodInfo, methods } from "./registry.ts";
+export { type RmspropOptions, rmsprop } from "./rmsprop.ts";
+export { type LearningRate, learningRateAt } from "./schedule.ts";
+export { type SgdOptions, sgd } from "./sgd.ts";

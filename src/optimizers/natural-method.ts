@@ -1,0 +1,281 @@
+/** A natural-gradient optimizer at work: statistics, refresh, direction, update; damping adapted; state remembered. */
+import type { RefreshOutcome } from "../curvature/block.ts";
+import type { CurvatureRow } from "../curvature/report.ts";
+import type { SolverOption } from "../curvature/solver.ts";
+import type { Structure } from "../curvature/structure.ts";
+import { UsageError } from "../errors.ts";
+import type { FisherType } from "../fisher/index.ts";
+import { BoundedCache } from "../runtime/bounded-cache.ts";
+import type { NamedTensors, TypedArray } from "../tensor.ts";
+import type { DampingPolicy } from "./damping.ts";
+import { DoubleBuffer } from "./double-buffer.ts";
+import { type Draws, NaturalPlan } from "./natural-plan.ts";
+import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
+import type { UpdateRule } from "./rule.ts";
+import { type LearningRate, learningRateAt } from "./schedule.ts";
+import { loadBatch } from "./traced-batch.ts";
+import { loadScalars, stateSpecs, stepNorm, updateArrays } from "./update.ts";
+
+export interface NaturalSettings {
+  readonly structure: Structure;
+  readonly fisher: FisherType;
+  readonly solver: SolverOption;
+  readonly damping: DampingPolicy;
+  readonly refreshEvery: number;
+  readonly klClip?: number;
+  readonly rule: UpdateRule;
+  readonly learningRate: LearningRate;
+}
+
+/** Batch sizes whose programs and slots are kept. */
+const CACHED_BATCH_SIZES = 4;
+
+export class NaturalMethod implements Method {
+  readonly state: DoubleBuffer;
+  readonly #problem: Problem;
+  readonly #settings: NaturalSettings;
+  readonly #scalars: Record<string, TypedArray>;
+  readonly #plans = new BoundedCache<string, NaturalPlan>(CACHED_BATCH_SIZES);
+  /** The plan whose slots hold the curvature in use. */
+  #kept: NaturalPlan | undefined;
+  #step = 0;
+  #damping: number;
+
+  constructor(problem: Problem, settings: NaturalSettings) {
+    this.#problem = problem;
+    this.#settings = settings;
+    this.state = new DoubleBuffer(stateSpecs(problem, settings.rule));
+    this.#scalars = updateArrays(problem, settings.rule);
+    this.#damping = settings.damping.initial;
+  }
+
+  async step(batch: Batch): Promise<StepStatistics> {
+    const samples = batch.inputs.shape[0];
+    const { rule, refreshEvery } = this.#settings;
+    const plan = this.#planOf(samples) ?? (await this.#createPlan(samples, "random"));
+    const step = this.#step;
+    const learningRate = learningRateAt(this.#settings.learningRate, step);
+    loadBatch(plan.batch, batch);
+    loadScalars(this.#scalars, rule, step, learningRate);
+
+    const due = step % refreshEvery === 0 || this.#kept === undefined;
+    const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan);
+    const loss = plan.results.loss[0];
+    const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
+    let status = judge(loss, norm, outcome, this.#damping);
+    const damping = outcome.damping;
+    if (!status.startsWith("rejected")) status = (await this.#adaptDamping(plan, loss)) ?? status;
+
+    const accepted = !status.startsWith("rejected");
+    if (accepted) {
+      this.state.accept();
+      this.#step++;
+    } else if (due) {
+      this.#kept = undefined;
+    }
+    return { step, loss, learningRate, damping, stepNorm: accepted ? norm : 0, accepted, status };
+  }
+
+  async direction(batch: Batch, { sampledTargets }: DirectionOptions = {}): Promise<NamedTensors> {
+    const samples = batch.inputs.shape[0];
+    const { draws } = this.#settings.fisher;
+    if (sampledTargets && draws > 0 && sampledTargets.length !== draws) {
+      throw new UsageError(
+        `invalid sampledTargets: ${sampledTargets.length} draws (must be ${draws}, as in fisher.samples)`,
+      );
+    }
+    const given = sampledTargets !== undefined && draws > 0;
+    const plan = this.#newPlan(samples, given ? "given" : "random");
+    try {
+      loadBatch(plan.batch, batch);
+      if (given) plan.loadTargets(sampledTargets);
+      else plan.drawNoise(this.#problem.random);
+      await (await plan.statistics()).run();
+      const outcome = await this.#refresh(plan, false);
+      if (outcome.failure !== undefined) throw new UsageError(outcome.failure);
+      const { program, direction } = await plan.freshDirection();
+      await program.run();
+      return direction;
+    } finally {
+      plan.dispose();
+    }
+  }
+
+  curvature(batchSize: number): CurvatureRow[] {
+    return this.#newPlan(batchSize, "random").blocks.map(({ report }) => report);
+  }
+
+  remember(): MethodMemory {
+    const tensors: NamedTensors = new Map();
+    const kept = this.#settings.refreshEvery > 1 || this.#kept?.blocks.some((block) => block.iterative);
+    if (kept) {
+      this.#kept?.slots.forEach((slots, b) => {
+        for (const [name, data] of Object.entries(slots)) {
+          const block = this.#kept!.blocks[b];
+          const { shape } = block.statistics[name] ?? block.refreshed[name];
+          tensors.set(`curvature/${b}/${name}`, { shape, data: data.slice() });
+        }
+      });
+    }
+    return {
+      tensors,
+      values: {
+        step: this.#step,
+        damping: this.#damping,
+        keptSamples: kept ? this.#kept?.samples : undefined,
+      },
+    };
+  }
+
+  recall({ tensors, values }: MethodMemory): void {
+    this.#step = Number(values.step);
+    this.#damping = Number(values.damping);
+    this.#kept = undefined;
+    if (values.keptSamples === undefined || values.keptSamples === null) return;
+    const samples = Number(values.keptSamples);
+    const plan = this.#newPlan(samples, "random");
+    plan.slots.forEach((slots, b) => {
+      for (const [name, array] of Object.entries(slots)) {
+        const saved = tensors.get(`curvature/${b}/${name}`);
+        if (saved) array.set(saved.data);
+      }
+    });
+    this.#kept = plan;
+    void this.#plans.getOrCreate(planKey(samples), () => plan);
+  }
+
+  dispose(): void {
+    this.#plans.clear();
+    this.#kept = undefined;
+  }
+
+  async #refreshAndStep(plan: NaturalPlan): Promise<RefreshOutcome> {
+    plan.drawNoise(this.#problem.random);
+    const statistics = await plan.statistics();
+    const running = statistics.run();
+    if (running) await running;
+    const refreshing = this.#refresh(plan, this.#settings.refreshEvery > 1);
+    const outcome = refreshing instanceof Promise ? await refreshing : refreshing;
+    if (outcome.failure !== undefined) return outcome;
+    this.#kept = plan;
+    const fresh = await plan.fresh();
+    const updating = fresh.run();
+    if (updating) await updating;
+    return outcome;
+  }
+
+  async #staleStep(plan: NaturalPlan): Promise<RefreshOutcome> {
+    const kept = this.#kept!;
+    if (!kept.blocks.some((block) => block.iterative)) {
+      const stale = await plan.stale(kept);
+      await stale.run();
+      return { damping: this.#damping, retries: 0 };
+    }
+    await (await plan.gradient()).run();
+    if (plan !== kept) {
+      plan.slots.forEach((slots, b) => {
+        kept.slots[b].gradient?.set(slots.gradient);
+      });
+    }
+    const outcome = await this.#iterate(kept);
+    await (await kept.fresh()).run();
+    return outcome;
+  }
+
+  /** Runs every block's host phase; synchronous as long as every block is. */
+  #refresh(plan: NaturalPlan, stale: boolean): RefreshOutcome | Promise<RefreshOutcome> {
+    const request = { damping: this.#damping, fresh: true, stale };
+    const outcomes: RefreshOutcome[] = [];
+    for (let b = 0; b < plan.blocks.length; b++) {
+      const outcome = plan.blocks[b].refresh(plan.slots[b], request);
+      if (outcome instanceof Promise) return this.#refreshRest(plan, request, outcomes, outcome, b);
+      outcomes.push(outcome);
+    }
+    return plan.blocks.some((block) => block.iterative) ? this.#iterate(plan) : combine(outcomes);
+  }
+
+  async #refreshRest(
+    plan: NaturalPlan,
+    request: { damping: number; fresh: boolean; stale: boolean },
+    outcomes: RefreshOutcome[],
+    pending: Promise<RefreshOutcome>,
+    from: number,
+  ): Promise<RefreshOutcome> {
+    outcomes.push(await pending);
+    for (let b = from + 1; b < plan.blocks.length; b++) {
+      outcomes.push(await plan.blocks[b].refresh(plan.slots[b], request));
+    }
+    return plan.blocks.some((block) => block.iterative) ? this.#iterate(plan) : combine(outcomes);
+  }
+
+  async #iterate(plan: NaturalPlan): Promise<RefreshOutcome> {
+    const outcomes: RefreshOutcome[] = [];
+    for (let b = 0; b < plan.blocks.length; b++) {
+      const { iterative } = plan.blocks[b];
+      if (!iterative) continue;
+      outcomes.push(await iterative.solve(await plan.operator(b), plan.slots[b], this.#damping));
+    }
+    return combine(outcomes);
+  }
+
+  /** Measures the reduction ratio when it is due; returns a status when the step is taken back. */
+  async #adaptDamping(plan: NaturalPlan, loss: number): Promise<string | undefined> {
+    const { damping: policy } = this.#settings;
+    if (policy.every === 0 || this.#step % policy.every !== 0) return undefined;
+    await (await plan.quadraticModel()).run();
+    const [proposedLoss, slope, curvature] = ["proposedLoss", "slope", "curvature"].map(
+      (name) => plan.results[name][0],
+    );
+    const rises = !(proposedLoss <= loss);
+    const ratio = rises ? 0 : (proposedLoss - loss) / (slope + curvature / 2);
+    const before = this.#damping;
+    this.#damping = policy.adapt(before, ratio);
+    if (!rises) return undefined;
+    return `rejected: the loss would rise from ${short(loss)} to ${short(proposedLoss)}; damping ${short(before)} → ${short(this.#damping)}`;
+  }
+
+  #planOf(samples: number): NaturalPlan | undefined {
+    return this.#plans.get(planKey(samples));
+  }
+
+  #createPlan(samples: number, draws: Draws): Promise<NaturalPlan> {
+    return this.#plans.getOrCreate(planKey(samples), () => this.#newPlan(samples, draws));
+  }
+
+  #newPlan(samples: number, draws: Draws): NaturalPlan {
+    return new NaturalPlan(this.#problem, this.#settings, this.state, this.#scalars, samples, draws);
+  }
+}
+
+function planKey(samples: number): string {
+  return String(samples);
+}
+
+/** The worst of the blocks' outcomes. */
+function combine(outcomes: readonly RefreshOutcome[]): RefreshOutcome {
+  const failed = outcomes.find(({ failure }) => failure !== undefined);
+  return {
+    damping: Math.max(...outcomes.map(({ damping }) => damping)),
+    retries: Math.max(...outcomes.map(({ retries }) => retries)),
+    failure: failed?.failure,
+  };
+}
+
+/** A step's status in words. */
+function judge(
+  loss: number,
+  norm: number,
+  { failure, retries, damping }: RefreshOutcome,
+  asked: number,
+): string {
+  if (!Number.isFinite(loss)) return `rejected: the loss is ${loss} at the current parameters`;
+  if (failure !== undefined) return `rejected: ${failure}`;
+  if (!Number.isFinite(norm)) return "rejected: the update is not finite";
+  if (retries > 0)
+    return `damping raised from ${short(asked)} to ${short(damping)}: a block was not positive definite`;
+  return "ok";
+}
+
+function short(value: number): string {
+  return Number(value.toPrecision(3)).toString();
+}

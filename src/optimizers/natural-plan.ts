@@ -1,0 +1,341 @@
+/**
+ * The programs of a natural-gradient method for one batch size.
+ *
+ * - `statistics`: loss, scores, what the host factorizes, the gradient where something needs it
+ * - `fresh`: direction of the refresh batch from the slots, and the update
+ * - `stale`: loss, gradient, direction by kept slots and the update, in one program
+ * - `gradient`: for blocks that the host solves on every step
+ */
+import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../curvature/block.ts";
+import { type LayerVector, traceLoss, traceScores } from "../fisher/index.ts";
+import {
+  add,
+  divide,
+  input,
+  maximum,
+  minimum,
+  multiply,
+  type SymbolicTensor,
+  sqrt,
+  sum,
+} from "../graph/index.ts";
+import type { Random } from "../random.ts";
+import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
+import type { DoubleBuffer } from "./double-buffer.ts";
+import type { NaturalSettings } from "./natural-method.ts";
+import type { Problem } from "./optimizer.ts";
+import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
+import { StepProgram } from "./step-program.ts";
+import {
+  allocateSpec,
+  batchArrays,
+  type TracedBatch,
+  traceBatch,
+  traceNamedGradient,
+} from "./traced-batch.ts";
+import { traceUpdate } from "./update.ts";
+
+type Directions = Map<string, SymbolicTensor>;
+
+/** How the targets of the Monte-Carlo Fisher come about. */
+export type Draws = "random" | "given";
+
+export class NaturalPlan {
+  readonly samples: number;
+  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  /** Scalars that programs write: loss, the quadratic model's three. */
+  readonly results: Readonly<Record<string, TypedArray>>;
+  readonly blocks: readonly CurvatureBlock[];
+  /** Arrays of each block's slots. */
+  readonly slots: readonly SlotArrays[];
+  /** Noise, or the given targets, of each draw. */
+  readonly draws: readonly TypedArray[];
+
+  readonly #problem: Problem;
+  readonly #settings: NaturalSettings;
+  readonly #state: DoubleBuffer;
+  readonly #traced: TracedBatch;
+  readonly #sampledTargets: readonly SymbolicTensor[];
+  readonly #arrays: Record<string, TypedArray>;
+  readonly #programs = new Map<string, Promise<StepProgram>>();
+
+  constructor(
+    problem: Problem,
+    settings: NaturalSettings,
+    state: DoubleBuffer,
+    scalars: Readonly<Record<string, TypedArray>>,
+    samples: number,
+    draws: Draws,
+  ) {
+    this.#problem = problem;
+    this.#settings = settings;
+    this.#state = state;
+    this.samples = samples;
+    this.#traced = traceBatch(problem, samples);
+    const drawn = traceDraws(problem, settings.fisher.draws, this.#traced, draws);
+    this.#sampledTargets = drawn.map(({ targets }) => targets);
+    const { forward, targets } = this.#traced;
+    const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, this.#sampledTargets);
+    this.blocks = settings.structure.blocks(scores, {
+      solver: settings.solver,
+      memoryLimit: problem.memoryLimit,
+    });
+
+    this.batch = batchArrays(problem, samples);
+    this.draws = drawn.map(({ source }) => allocateSpec(source));
+    this.slots = this.blocks.map(allocateSlots);
+    const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
+    this.results = Object.fromEntries(scalarNames.map((name) => [name, allocate(problem.dtype, 1)]));
+    this.#arrays = { ...this.batch, ...scalars, ...this.results };
+    drawn.forEach(({ name }, k) => {
+      this.#arrays[name] = this.draws[k];
+    });
+    this.slots.forEach((arrays, b) => {
+      for (const [name, array] of Object.entries(arrays)) this.#arrays[slotName(b, name)] = array;
+    });
+    if (this.#needsGradient) {
+      for (const [name, { shape }] of problem.model.parameters) {
+        this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
+      }
+    }
+  }
+
+  /** Whether the gradient of the refresh batch is computed beside the statistics. */
+  get #needsGradient(): boolean {
+    return (
+      this.#settings.klClip !== undefined || this.blocks.some(({ fresh, iterative }) => !fresh || iterative)
+    );
+  }
+
+  /** Fills the noise of the Monte-Carlo draws. */
+  drawNoise(random: Random): void {
+    const { kind } = this.#problem.likelihood.noise(this.samples, this.#problem.model.outputShape[0]);
+    for (const draw of this.draws) {
+      for (let k = 0; k < draw.length; k++) draw[k] = kind === "normal" ? random.normal() : random.uniform();
+    }
+  }
+
+  /** Takes the targets of the draws as given. */
+  loadTargets(sampledTargets: readonly Tensor[]): void {
+    for (const [k, array] of this.draws.entries()) array.set(sampledTargets[k].data);
+  }
+
+  statistics(): Promise<StepProgram> {
+    return this.#program("statistics", () => {
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      this.blocks.forEach(({ statistics }, b) => {
+        for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
+      });
+      if (this.#needsGradient) this.#addGradient(outputs, "result");
+      return outputs;
+    });
+  }
+
+  /** The gradient alone, for the host's solvers between refreshes. */
+  gradient(): Promise<StepProgram> {
+    return this.#program("gradient", () => {
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      this.#addGradient(outputs, "seed");
+      return outputs;
+    });
+  }
+
+  /** Update by the fresh direction. */
+  fresh(): Promise<StepProgram> {
+    return this.#program("fresh", () => this.#update(this.#freshDirections(), () => this.#gradientInputs()));
+  }
+
+  /** The fresh direction itself, without an update. */
+  async freshDirection(): Promise<{ program: StepProgram; direction: NamedTensors }> {
+    const { model, dtype } = this.#problem;
+    const direction = new Map<string, Tensor>();
+    for (const [name, { shape }] of model.parameters) {
+      const data = allocate(dtype, sizeOf(shape));
+      direction.set(name, { shape, data });
+      this.#arrays[`direction/${name}`] = data;
+    }
+    const program = await this.#program("direction", () =>
+      Object.fromEntries([...this.#freshDirections()].map(([name, node]) => [`direction/${name}`, node])),
+    );
+    return { program, direction };
+  }
+
+  /** Gradient of this batch, direction by the slots of another plan, and the update. */
+  stale(kept: NaturalPlan): Promise<StepProgram> {
+    const arrays = { ...this.#arrays };
+    kept.slots.forEach((slots, b) => {
+      for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
+    });
+    return this.#program(
+      `stale ${kept.samples}`,
+      () => {
+        const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
+        const directions: Directions = new Map();
+        kept.blocks.forEach((block, b) => {
+          const own = block.layers.map((layer) => layerVector(layer, gradient));
+          collect(directions, block, block.stale(own, kept.#slotInputs(b)));
+        });
+        return { loss: this.#loss(), ...this.#update(directions, () => gradient) };
+      },
+      arrays,
+    );
+  }
+
+  /** L(θ'), gᵀd and dᵀFd of the proposed parameters. */
+  quadraticModel(): Promise<StepProgram> {
+    return this.#program("quadratic model", () =>
+      traceQuadraticModel(this.#problem, this.#traced, this.#settings.fisher, this.#sampledTargets),
+    );
+  }
+
+  /** F̃·v of an iterative block, by two flat arrays. */
+  async operator(b: number): Promise<(vector: Float64Array) => Promise<Float64Array>> {
+    const { dtype } = this.#problem;
+    const dimension = this.slots[b].gradient.length;
+    this.#arrays[`${b}/vector`] ??= allocate(dtype, dimension);
+    this.#arrays[`${b}/product`] ??= allocate(dtype, dimension);
+    const program = await this.#program(`operator ${b}`, () => {
+      const vector = input(`${b}/vector`, [dimension], dtype);
+      return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.#slotInputs(b)) };
+    });
+    return async (vector) => {
+      this.#arrays[`${b}/vector`].set(vector);
+      await program.run();
+      return Float64Array.from(this.#arrays[`${b}/product`]);
+    };
+  }
+
+  dispose(): void {
+    for (const program of this.#programs.values()) {
+      program.then((compiled) => compiled.dispose()).catch(() => {});
+    }
+  }
+
+  #loss(): SymbolicTensor {
+    return traceLoss(this.#traced.forward, this.#problem.likelihood, this.#traced.targets);
+  }
+
+  #addGradient(outputs: Record<string, SymbolicTensor>, scale: "seed" | "result"): void {
+    const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, scale);
+    for (const [name, node] of gradient) outputs[gradientName(name)] = node;
+    this.blocks.forEach(({ iterative, layers }, b) => {
+      if (!iterative) return;
+      outputs[slotName(b, "gradient")] = iterative.flatten(
+        layers.map((layer) => layerVector(layer, gradient)),
+      );
+    });
+  }
+
+  #gradientInputs(): Directions {
+    const { model, dtype } = this.#problem;
+    return new Map(
+      [...model.parameters].map(
+        ([name, { shape }]) => [name, input(gradientName(name), shape, dtype)] as const,
+      ),
+    );
+  }
+
+  #slotInputs(b: number): SlotSymbols {
+    const { statistics, refreshed } = this.blocks[b];
+    const specs = Object.entries({ ...statistics, ...refreshed });
+    return Object.fromEntries(
+      specs.map(([name, { shape, dtype }]) => [name, input(slotName(b, name), shape, dtype)]),
+    );
+  }
+
+  #freshDirections(): Directions {
+    const directions: Directions = new Map();
+    this.blocks.forEach((block, b) => {
+      const slots = this.#slotInputs(b);
+      const result = block.fresh
+        ? block.fresh(slots)
+        : block.stale(
+            block.layers.map((layer) => layerVector(layer, this.#gradientInputs())),
+            slots,
+          );
+      collect(directions, block, result);
+    });
+    return directions;
+  }
+
+  #update(directions: Directions, gradient: () => Directions) {
+    const { klClip, rule } = this.#settings;
+    const clipped = klClip === undefined ? directions : clip(directions, gradient(), klClip, this.#problem);
+    return traceUpdate(this.#problem, rule, clipped);
+  }
+
+  #program(
+    key: string,
+    trace: () => Record<string, SymbolicTensor>,
+    arrays: Readonly<Record<string, TypedArray>> = this.#arrays,
+  ): Promise<StepProgram> {
+    let program = this.#programs.get(key);
+    if (!program) {
+      program = StepProgram.compile(this.#problem.runtime, trace(), this.#state, arrays);
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+}
+
+function slotName(block: number, name: string): string {
+  return `${block}/${name}`;
+}
+
+function gradientName(parameter: string): string {
+  return `gradient/${parameter}`;
+}
+
+function layerVector(layer: CurvatureBlock["layers"][number], values: Directions): LayerVector {
+  return {
+    weight: values.get(layer.weight)!,
+    bias: layer.bias === undefined ? undefined : values.get(layer.bias),
+  };
+}
+
+function collect(directions: Directions, block: CurvatureBlock, result: readonly LayerVector[]): void {
+  block.layers.forEach(({ weight, bias }, l) => {
+    directions.set(weight, result[l].weight);
+    if (bias !== undefined) directions.set(bias, result[l].bias!);
+  });
+}
+
+function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
+  const specs = Object.entries({ ...statistics, ...refreshed });
+  return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
+}
+
+interface Draw {
+  readonly name: string;
+  readonly source: SymbolicTensor;
+  readonly targets: SymbolicTensor;
+}
+
+/** The targets of each Monte-Carlo draw: by noise from the model, or as given. */
+function traceDraws(
+  problem: Problem,
+  count: number,
+  { forward, targets, samples }: TracedBatch,
+  draws: Draws,
+): Draw[] {
+  const { likelihood, dtype, model } = problem;
+  return Array.from({ length: count }, (_, k) => {
+    const name = `draw/${k}`;
+    if (draws === "given") {
+      const source = input(name, targets.shape, targets.dtype);
+      return { name, source, targets: source };
+    }
+    const source = input(name, likelihood.noise(samples, model.outputShape[0]).shape, dtype);
+    return { name, source, targets: likelihood.sample(forward.outputs, source) };
+  });
+}
+
+/** Scales directions by ν = min(1, √(κ/(η²⟨δθ, g⟩))). */
+function clip(directions: Directions, gradient: Directions, klClip: number, { dtype }: Problem): Directions {
+  const products = [...directions].map(([name, node]) => sum(multiply(node, gradient.get(name)!)));
+  const rate = input("learningRate", [], dtype);
+  const tiny = dtype === "float64" ? 1e-300 : 1e-37;
+  const change = maximum(multiply(products.reduce(add), multiply(rate, rate)), tiny);
+  const scale = minimum(sqrt(divide(klClip, change)), 1);
+  return new Map([...directions].map(([name, node]) => [name, multiply(node, scale)]));
+}

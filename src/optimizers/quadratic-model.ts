@@ -1,0 +1,45 @@
+/**
+ * What the loss did along a step, and what the quadratic model said it would do.
+ *
+ *   q(d) = gᵀd + ½ dᵀFd,   dᵀFd = (1/N) ‖Σ_l S_l d_l‖²      all layers coupled, whatever the structure is
+ */
+import { type FisherType, scoreProduct, traceLoss, traceScores } from "../fisher/index.ts";
+import type { SymbolicTensor } from "../graph/index.ts";
+import { add, input, multiply, type NamedOutputs, square, subtract, sum } from "../graph/index.ts";
+import type { Problem } from "./optimizer.ts";
+import { PROPOSED } from "./step-program.ts";
+import { parameterInput, type TracedBatch, traceBatch, traceNamedGradient } from "./traced-batch.ts";
+
+/** Results of {@link traceQuadraticModel}: three scalars. */
+export const QUADRATIC_MODEL_RESULTS = ["proposedLoss", "slope", "curvature"] as const;
+
+/** Traces L(θ'), gᵀd and dᵀFd for d = θ' − θ, θ' the proposed parameters. */
+export function traceQuadraticModel(
+  problem: Problem,
+  traced: TracedBatch,
+  fisher: FisherType,
+  sampledTargets: readonly SymbolicTensor[],
+): NamedOutputs {
+  const { likelihood, model, dtype } = problem;
+  const proposed = traceBatch(problem, traced.samples, (name) => PROPOSED + parameterInput(name));
+  const step = new Map(
+    [...model.parameters].map(([name, { shape }]) => {
+      const after = input(PROPOSED + parameterInput(name), shape, dtype);
+      return [name, subtract(after, traced.parameters.get(name)!)] as const;
+    }),
+  );
+  const gradient = traceNamedGradient(likelihood, traced, "result");
+  const slope = [...step].map(([name, d]) => sum(multiply(d, gradient.get(name)!))).reduce(add);
+  const scores = traceScores(traced.forward, likelihood, traced.targets, fisher, sampledTargets);
+  const along = scores.layers
+    .map((layer) => {
+      const bias = layer.bias === undefined ? undefined : step.get(layer.bias);
+      return scoreProduct(layer, { weight: step.get(layer.weight)!, bias });
+    })
+    .reduce(add);
+  return {
+    proposedLoss: traceLoss(proposed.forward, likelihood, traced.targets),
+    slope,
+    curvature: multiply(sum(square(along)), 1 / traced.samples),
+  };
+}

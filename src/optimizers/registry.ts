@@ -1,0 +1,120 @@
+/** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
+import { nearest, UsageError } from "../errors.ts";
+import { type AdamOptions, adam, adamw } from "./adam.ts";
+import type { NaturalOptions } from "./natural.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { blockDiagonalNgd, exactNgd, tengrad } from "./presets.ts";
+import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
+import { type SgdOptions, sgd } from "./sgd.ts";
+
+export type MethodOptions = Readonly<Record<string, unknown>>;
+
+export interface MethodInfo {
+  readonly name: string;
+  readonly kind: "first-order" | "natural";
+  /** One line: what it does. */
+  readonly summary: string;
+  /** Where it comes from. */
+  readonly reference: string;
+  /** Names of the options it takes. */
+  readonly options: readonly string[];
+  /** Options used where the user gives none. */
+  readonly defaults: MethodOptions;
+  create(options: MethodOptions): Optimizer;
+}
+
+const momentum = ["learningRate", "momentum", "nesterov", "weightDecay"];
+const adaptive = ["learningRate", "beta1", "beta2", "epsilon", "weightDecay"];
+const natural = [...momentum, "damping", "fisher", "solver", "refreshEvery", "klClip"];
+
+export const methods: readonly MethodInfo[] = [
+  {
+    name: "sgd",
+    kind: "first-order",
+    summary: "stochastic gradient descent with momentum",
+    reference: "Sutskever et al. 2013",
+    options: momentum,
+    defaults: { learningRate: 0.1, momentum: 0.9 },
+    create: (options) => sgd(options as unknown as SgdOptions),
+  },
+  {
+    name: "rmsprop",
+    kind: "first-order",
+    summary: "gradient divided by its running root mean square",
+    reference: "Tieleman & Hinton 2012",
+    options: ["learningRate", "decay", "epsilon", "weightDecay"],
+    defaults: { learningRate: 0.01 },
+    create: (options) => rmsprop(options as unknown as RmspropOptions),
+  },
+  {
+    name: "adam",
+    kind: "first-order",
+    summary: "momentum divided by the running root mean square",
+    reference: "Kingma & Ba 2015",
+    options: adaptive,
+    defaults: { learningRate: 0.01 },
+    create: (options) => adam(options as unknown as AdamOptions),
+  },
+  {
+    name: "adamw",
+    kind: "first-order",
+    summary: "Adam with decoupled weight decay",
+    reference: "Loshchilov & Hutter 2019",
+    options: adaptive,
+    defaults: { learningRate: 0.01 },
+    create: (options) => adamw(options as unknown as AdamOptions),
+  },
+  {
+    name: "exactNgd",
+    kind: "natural",
+    summary: "full Fisher matrix, all layers coupled",
+    reference: "Amari 1998; Karakida & Osawa 2020",
+    options: natural,
+    defaults: { learningRate: 0.3, damping: 0.01 },
+    create: (options) => exactNgd(options as unknown as NaturalOptions),
+  },
+  {
+    name: "blockDiagonalNgd",
+    kind: "natural",
+    summary: "one exact Fisher block for each layer",
+    reference: "Shrestha 2023; Karakida & Osawa 2020",
+    options: natural,
+    defaults: { learningRate: 0.3, damping: 0.01 },
+    create: (options) => blockDiagonalNgd(options as unknown as NaturalOptions),
+  },
+  {
+    name: "tengrad",
+    kind: "natural",
+    summary: "exact blocks of the empirical Fisher by covariance factorization",
+    reference: "Soori et al. 2021",
+    options: natural,
+    defaults: { learningRate: 0.1, damping: 0.1 },
+    create: (options) => tengrad(options as unknown as NaturalOptions),
+  },
+];
+
+/** @throws UsageError with the nearest name when there is no such method */
+export function findMethod(name: string): MethodInfo {
+  const found = methods.find((method) => method.name.toLowerCase() === name.toLowerCase());
+  if (found) return found;
+  const names = methods.map((method) => method.name);
+  const suggestion = nearest(name, names);
+  const hint = suggestion ? `did you mean ${suggestion}?` : `known: ${names.join(", ")}`;
+  throw new UsageError(`unknown optimizer: ${name} (${hint})`);
+}
+
+/**
+ * An optimizer by name, its defaults filled in.
+ *
+ * @throws UsageError for an unknown name, an option that the method does not take or a value out of range
+ */
+export function createOptimizer(name: string, options: MethodOptions = {}): Optimizer {
+  const method = findMethod(name);
+  for (const key of Object.keys(options)) {
+    if (method.options.includes(key)) continue;
+    const suggestion = nearest(key, method.options);
+    const hint = suggestion ? `did you mean ${suggestion}?` : `it takes ${method.options.join(", ")}`;
+    throw new UsageError(`${method.name} has no option ${key} (${hint})`);
+  }
+  return method.create({ ...method.defaults, ...options });
+}

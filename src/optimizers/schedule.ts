@@ -1,0 +1,73 @@
+/** Learning rates that change with the step. */
+import { requireOption } from "../errors.ts";
+
+/** A number, or a schedule over steps counted from 0. */
+export type LearningRate =
+  | number
+  | {
+      readonly schedule: "exponential";
+      readonly initial: number;
+      readonly decay: number;
+      readonly every?: number;
+    }
+  | { readonly schedule: "cosine"; readonly initial: number; readonly final?: number; readonly steps: number }
+  | {
+      readonly schedule: "piecewise";
+      readonly initial: number;
+      /** Steps at which the rate is multiplied by `factor` (default 0.1). */
+      readonly milestones: readonly number[];
+      readonly factor?: number;
+    }
+  | { readonly schedule: "warmup"; readonly steps: number; readonly then: LearningRate };
+
+/**
+ * The learning rate of a step.
+ *
+ * exponential: initial·decay^(step/every), in stairs of `every` steps when it is given ·
+ * cosine: final + ½(initial − final)(1 + cos(π·step/steps)) [Loshchilov & Hutter 2017], final from `steps` on ·
+ * piecewise: initial·factor^(milestones passed) · warmup: linear from 0 over `steps`, then another schedule.
+ */
+export function learningRateAt(rate: LearningRate, step: number): number {
+  if (typeof rate === "number") return rate;
+  switch (rate.schedule) {
+    case "exponential":
+      return rate.initial * rate.decay ** (rate.every ? Math.floor(step / rate.every) : step);
+    case "cosine": {
+      const final = rate.final ?? 0;
+      const progress = Math.min(1, step / rate.steps);
+      return final + 0.5 * (rate.initial - final) * (1 + Math.cos(Math.PI * progress));
+    }
+    case "piecewise":
+      return (
+        rate.initial * (rate.factor ?? 0.1) ** rate.milestones.filter((milestone) => step >= milestone).length
+      );
+    case "warmup": {
+      const target = learningRateAt(rate.then, Math.max(0, step - rate.steps));
+      return step < rate.steps ? (target * (step + 1)) / rate.steps : target;
+    }
+  }
+}
+
+/** @throws UsageError when a rate is negative or a schedule's numbers make no sense */
+export function checkLearningRate(rate: LearningRate, name = "learningRate"): void {
+  if (typeof rate === "number") {
+    requireOption(Number.isFinite(rate) && rate >= 0, name, rate, "a number >= 0");
+    return;
+  }
+  requireOption(
+    ["exponential", "cosine", "piecewise", "warmup"].includes(rate?.schedule),
+    `${name} schedule`,
+    rate?.schedule,
+    "exponential | cosine | piecewise | warmup",
+  );
+  if (rate.schedule === "warmup") {
+    requireOption(rate.steps > 0, `${name} steps`, rate.steps, "> 0");
+    checkLearningRate(rate.then, name);
+    return;
+  }
+  requireOption(rate.initial >= 0, `${name} initial`, rate.initial, ">= 0");
+  if (rate.schedule === "exponential") {
+    requireOption(rate.decay > 0 && rate.decay <= 1, `${name} decay`, rate.decay, "in (0, 1]");
+  }
+  if (rate.schedule === "cosine") requireOption(rate.steps > 0, `${name} steps`, rate.steps, "> 0");
+}

@@ -1,0 +1,59 @@
+/**
+ * Stochastic gradient descent with momentum, in PyTorch's convention [Sutskever et al. 2013].
+ *
+ *   v ← μv + g + wθ,   θ ← θ − ηv                     Nesterov: θ ← θ − η(g + wθ + μv)
+ *
+ * | symbol | option         |
+ * | ------ | -------------- |
+ * | η      | `learningRate` |
+ * | μ      | `momentum`     |
+ * | w      | `weightDecay`  |
+ */
+import { requireOption } from "../errors.ts";
+import { add, multiply } from "../graph/index.ts";
+import { firstOrder } from "./first-order.ts";
+import type { Optimizer } from "./optimizer.ts";
+import type { UpdateResult, UpdateRule } from "./rule.ts";
+import { checkLearningRate, type LearningRate } from "./schedule.ts";
+
+export interface MomentumOptions {
+  /** μ; default 0. */
+  readonly momentum?: number;
+  /** Look ahead along the velocity; default false. */
+  readonly nesterov?: boolean;
+  /** w, the L2 penalty's factor; default 0. */
+  readonly weightDecay?: number;
+}
+
+export interface SgdOptions extends MomentumOptions {
+  /** η, a number or a schedule. */
+  readonly learningRate: LearningRate;
+}
+
+/** @throws UsageError when a number is out of range */
+export function sgd(options: SgdOptions): Optimizer {
+  checkLearningRate(options.learningRate);
+  return firstOrder("sgd", options, momentumRule(options));
+}
+
+/** The rule shared by SGD and the natural-gradient methods, which put their direction in the gradient's place. */
+export function momentumRule({
+  momentum = 0,
+  nesterov = false,
+  weightDecay = 0,
+}: MomentumOptions): UpdateRule {
+  requireOption(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+  requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
+  requireOption(!nesterov || momentum > 0, "nesterov", nesterov, "false without momentum");
+  return {
+    slots: momentum > 0 ? ["velocity"] : [],
+    scalars: (_, learningRate) => ({ learningRate }),
+    update({ parameter, gradient, slots, scalars }): UpdateResult {
+      const decayed = weightDecay === 0 ? gradient : add(gradient, multiply(parameter, weightDecay));
+      if (momentum === 0) return { step: multiply(decayed, scalars.learningRate), slots: {} };
+      const velocity = add(multiply(slots.velocity, momentum), decayed);
+      const along = nesterov ? add(decayed, multiply(velocity, momentum)) : velocity;
+      return { step: multiply(along, scalars.learningRate), slots: { velocity } };
+    },
+  };
+}

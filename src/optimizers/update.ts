@@ -1,0 +1,91 @@
+/** Traces an update rule over all parameters, and what is reported of it. */
+
+import type { SlotSpec } from "../curvature/block.ts";
+import { add, input, type NamedOutputs, type SymbolicTensor, square, subtract, sum } from "../graph/index.ts";
+import { allocate, type TypedArray } from "../tensor.ts";
+import type { DoubleBuffer } from "./double-buffer.ts";
+import type { Problem } from "./optimizer.ts";
+import type { UpdateRule } from "./rule.ts";
+import { NEXT } from "./step-program.ts";
+import { parameterInput } from "./traced-batch.ts";
+
+/** Above this many parameters ‖θ' − θ‖² is computed by the program, below it on the host, where it is cheaper. */
+const TRACED_NORM_SIZE = 20_000;
+
+/** Tensors of a method's double buffer: the parameters and the rule's state. */
+export function stateSpecs({ model, dtype }: Problem, rule: UpdateRule): Map<string, SlotSpec> {
+  const kinds = ["parameter", ...rule.slots];
+  return new Map(
+    kinds.flatMap((kind) =>
+      [...model.parameters].map(([name, { shape }]) => [`${kind}/${name}`, { shape, dtype }] as const),
+    ),
+  );
+}
+
+/** Arrays of the scalars that an update reads and writes. */
+export function updateArrays({ dtype }: Problem, rule: UpdateRule): Record<string, TypedArray> {
+  const names = [...Object.keys(rule.scalars(0, 0)), "squaredStepNorm"];
+  return Object.fromEntries(names.map((name) => [name, allocate(dtype, 1)]));
+}
+
+/** Traces θ' and the rule's state for all parameters. */
+export function traceUpdate(
+  problem: Problem,
+  rule: UpdateRule,
+  directions: ReadonlyMap<string, SymbolicTensor>,
+): NamedOutputs {
+  const { dtype, model } = problem;
+  const names = Object.keys(rule.scalars(0, 0));
+  const scalars = Object.fromEntries(names.map((name) => [name, input(name, [], dtype)]));
+  const outputs: Record<string, SymbolicTensor> = {};
+  const squares: SymbolicTensor[] = [];
+  for (const [name, { shape }] of model.parameters) {
+    const parameter = input(parameterInput(name), shape, dtype);
+    const slots = Object.fromEntries(
+      rule.slots.map((slot) => [slot, input(`${slot}/${name}`, shape, dtype)]),
+    );
+    const gradient = directions.get(name)!;
+    const result = rule.update({ parameter, gradient, slots, scalars });
+    outputs[NEXT + parameterInput(name)] = subtract(parameter, result.step);
+    for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = result.slots[slot];
+    squares.push(sum(square(result.step)));
+  }
+  if (tracesNorm(problem)) outputs.squaredStepNorm = squares.reduce(add);
+  return outputs;
+}
+
+/** Writes the scalars of a step. */
+export function loadScalars(
+  arrays: Readonly<Record<string, TypedArray>>,
+  rule: UpdateRule,
+  step: number,
+  learningRate: number,
+): void {
+  for (const [name, value] of Object.entries(rule.scalars(step, learningRate))) arrays[name][0] = value;
+}
+
+/** ‖θ' − θ‖₂ of the proposed parameters; NaN or infinite exactly when one of them is. */
+export function stepNorm(
+  problem: Problem,
+  state: DoubleBuffer,
+  arrays: Readonly<Record<string, TypedArray>>,
+): number {
+  if (tracesNorm(problem)) return Math.sqrt(arrays.squaredStepNorm[0]);
+  let total = 0;
+  const { current, proposed } = state;
+  for (const name of problem.model.parameters.keys()) {
+    const before = current[parameterInput(name)];
+    const after = proposed[parameterInput(name)];
+    for (let k = 0; k < before.length; k++) {
+      const difference = after[k] - before[k];
+      total += difference * difference;
+    }
+  }
+  return Math.sqrt(total);
+}
+
+function tracesNorm({ model }: Problem): boolean {
+  let size = 0;
+  for (const { shape } of model.parameters.values()) size += shape.reduce((a, b) => a * b, 1);
+  return size > TRACED_NORM_SIZE;
+}

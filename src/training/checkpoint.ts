@@ -1,0 +1,114 @@
+/** Checkpoints: everything that decides the next bit, in one safetensors file. */
+import { UsageError } from "../errors.ts";
+import type { Method } from "../optimizers/optimizer.ts";
+import type { RandomState } from "../random.ts";
+import { formatShape, type NamedTensors, sameShape, type Tensor } from "../tensor.ts";
+import { readSafetensors, writeSafetensors } from "./safetensors.ts";
+
+/** Where training stands. */
+export interface Progress {
+  /** Epochs finished. */
+  readonly epoch: number;
+  /** Batches taken of the epoch under way. */
+  readonly batch: number;
+  /** Steps taken. */
+  readonly step: number;
+  /** Seconds of training, evaluation left out. */
+  readonly seconds: number;
+}
+
+/** What a checkpoint belongs to; compared with the trainer that resumes it. */
+export interface Identity {
+  readonly model: string;
+  readonly inputShape: readonly number[];
+  readonly likelihood: string;
+  readonly dtype: string;
+  readonly optimizer: string;
+}
+
+interface Saved {
+  readonly format: "natgrad checkpoint 1";
+  readonly identity: Identity;
+  readonly progress: Progress;
+  readonly random: RandomState;
+  readonly seed: number;
+  readonly method: Readonly<Record<string, unknown>>;
+}
+
+const FORMAT = "natgrad checkpoint 1";
+const PARAMETER = "parameter/";
+
+export interface CheckpointContents {
+  readonly identity: Identity;
+  readonly progress: Progress;
+  readonly random: RandomState;
+  readonly seed: number;
+}
+
+/**
+ * Writes a checkpoint atomically. Parameters go by their own names (`0.weight`), as other tools expect them; state by
+ * `velocity/0.weight`, curvature by `curvature/…`.
+ */
+export async function writeCheckpoint(
+  path: string,
+  method: Method,
+  contents: CheckpointContents,
+): Promise<void> {
+  const { tensors, values } = method.remember();
+  const state = [...method.state.snapshot()].map(([name, value]) => [fileName(name), value] as const);
+  const saved: Saved = { format: FORMAT, ...contents, method: values };
+  await writeSafetensors(path, new Map([...state, ...tensors]), { natgrad: JSON.stringify(saved) });
+}
+
+/**
+ * Reads a checkpoint into a method.
+ *
+ * @throws UsageError when the file is missing, is no checkpoint of natgrad, or belongs to another model
+ */
+export async function readCheckpoint(
+  path: string,
+  method: Method,
+  identity: Identity,
+): Promise<Omit<CheckpointContents, "identity">> {
+  const { tensors, metadata } = await readSafetensors(path);
+  const saved = parse(path, metadata.natgrad);
+  checkIdentity(path, saved.identity, identity);
+  const current = method.state.current;
+  for (const [name, { shape }] of method.state.specs) {
+    const tensor = find(path, tensors, fileName(name), shape);
+    current[name].set(tensor.data);
+  }
+  method.recall({ tensors, values: saved.method });
+  return { progress: saved.progress, random: saved.random, seed: saved.seed };
+}
+
+function fileName(state: string): string {
+  return state.startsWith(PARAMETER) ? state.slice(PARAMETER.length) : state;
+}
+
+function parse(path: string, json: string | undefined): Saved {
+  const saved = json === undefined ? undefined : (JSON.parse(json) as Saved);
+  if (saved?.format !== FORMAT) throw new UsageError(`${path} is not a checkpoint of natgrad`);
+  return saved;
+}
+
+function checkIdentity(path: string, saved: Identity, own: Identity): void {
+  for (const key of ["model", "inputShape", "likelihood", "dtype", "optimizer"] as const) {
+    if (String(saved[key]) !== String(own[key])) {
+      throw new UsageError(
+        `${path} is a checkpoint of another run: its ${key} is ${saved[key]}, not ${own[key]}`,
+      );
+    }
+  }
+}
+
+function find(path: string, tensors: NamedTensors, name: string, shape: readonly number[]): Tensor {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new UsageError(`${path} has no tensor ${name}`);
+  if (!sameShape(tensor.shape, shape)) {
+    throw new UsageError(
+      `${path}: ${name} is ${formatShape(tensor.shape)}, the model's is ${formatShape(shape)}`,
+    );
+  }
+  return tensor;
+}

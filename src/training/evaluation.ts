@@ -1,0 +1,146 @@
+/** Loss and metrics of a model over a whole dataset. */
+import type { RegressionTask, Task } from "../data/dataset.ts";
+import { toOriginalUnits } from "../data/dataset.ts";
+import type { NamedOutputs } from "../graph/index.ts";
+import type { Likelihood } from "../nn/index.ts";
+import { BatchFunction } from "../optimizers/batch-function.ts";
+import type { DoubleBuffer } from "../optimizers/double-buffer.ts";
+import type { Batch, Problem } from "../optimizers/optimizer.ts";
+import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
+
+/** Examples, with or without what is known of them. */
+export interface Examples extends Batch {
+  readonly name?: string;
+  readonly task?: Task;
+}
+
+export interface Evaluation {
+  /** Mean loss, nats per sample. */
+  readonly loss: number;
+  /** `accuracy`, or `rmse` (in the targets' original units where the dataset knows them). */
+  readonly metric: { readonly name: string; readonly value: number };
+  readonly samples: number;
+}
+
+/** Rows that one run of the program takes; the last ones are filled up with copies of the first row. */
+const CHUNK = 1024;
+
+/** Runs a model over datasets of any length, in chunks of one size. */
+export class Evaluator {
+  readonly #problem: Problem;
+  readonly #function: BatchFunction;
+
+  constructor(problem: Problem, state: DoubleBuffer) {
+    this.#problem = problem;
+    this.#function = new BatchFunction(problem, state, ({ forward, targets }): NamedOutputs => {
+      return { outputs: forward.outputs, losses: problem.likelihood.loss(forward.outputs, targets) };
+    });
+  }
+
+  /** Network outputs f, (N, C): means for gaussian, logits for categorical and bernoulli. */
+  async predict(inputs: Tensor): Promise<Tensor> {
+    const { likelihood, model, dtype } = this.#problem;
+    const samples = inputs.shape[0];
+    const outputs = model.outputShape[0];
+    const wanted = likelihood.targets(samples, outputs);
+    const targets = {
+      shape: wanted.shape,
+      data: allocate(wanted.dtype === "float" ? dtype : wanted.dtype, sizeOf(wanted.shape)),
+    };
+    const result = allocate(dtype, samples * outputs);
+    for await (const { start, rows, results } of this.#chunks({ inputs, targets })) {
+      result.set(results.outputs.data.subarray(0, rows * outputs), start * outputs);
+    }
+    return { shape: [samples, outputs], data: result };
+  }
+
+  async evaluate(examples: Examples): Promise<Evaluation> {
+    const { likelihood, model } = this.#problem;
+    const samples = examples.inputs.shape[0];
+    const outputs = model.outputShape[0];
+    const metric = startMetric(likelihood, examples, outputs);
+    let total = 0;
+    for await (const { start, rows, results } of this.#chunks(examples)) {
+      for (let row = 0; row < rows; row++) total += results.losses.data[row];
+      metric.add(results.outputs, start, rows);
+    }
+    return { loss: total / samples, metric: metric.result(samples), samples };
+  }
+
+  dispose(): void {
+    this.#function.dispose();
+  }
+
+  async *#chunks({ inputs, targets }: Batch) {
+    const samples = inputs.shape[0];
+    const size = Math.min(CHUNK, samples);
+    for (let start = 0; start < samples; start += size) {
+      const rows = Math.min(size, samples - start);
+      const batch = { inputs: take(inputs, start, size), targets: take(targets, start, size) };
+      yield { start, rows, results: await this.#function.call(batch) };
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+  }
+}
+
+/** `size` rows from `start` on; past the end, the first row again. */
+function take({ shape, data }: Tensor, start: number, size: number): Tensor {
+  const width = sizeOf(shape.slice(1));
+  const available = Math.min(size, shape[0] - start);
+  if (available === size) {
+    return { shape: [size, ...shape.slice(1)], data: data.subarray(start * width, (start + size) * width) };
+  }
+  const filled = allocate(dtypeOf(data), size * width);
+  filled.set(data.subarray(start * width));
+  for (let row = available; row < size; row++) filled.set(data.subarray(0, width), row * width);
+  return { shape: [size, ...shape.slice(1)], data: filled };
+}
+
+interface RunningMetric {
+  add(outputs: Tensor, start: number, rows: number): void;
+  result(samples: number): Evaluation["metric"];
+}
+
+function startMetric(likelihood: Likelihood, { targets, task }: Examples, outputs: number): RunningMetric {
+  let total = 0;
+  switch (likelihood.name) {
+    case "categorical":
+      return {
+        add({ data }, start, rows) {
+          for (let row = 0; row < rows; row++) {
+            let best = 0;
+            for (let c = 1; c < outputs; c++) {
+              if (data[row * outputs + c] > data[row * outputs + best]) best = c;
+            }
+            if (best === targets.data[start + row]) total++;
+          }
+        },
+        result: (samples) => ({ name: "accuracy", value: total / samples }),
+      };
+    case "bernoulli":
+      return {
+        add({ data }, start, rows) {
+          for (let k = 0; k < rows * outputs; k++) {
+            if (data[k] > 0 === targets.data[start * outputs + k] > 0.5) total++;
+          }
+        },
+        result: (samples) => ({ name: "accuracy", value: total / (samples * outputs) }),
+      };
+    case "gaussian": {
+      const original = (tensor: Tensor) =>
+        task?.kind === "regression" ? toOriginalUnits(task as RegressionTask, tensor).data : tensor.data;
+      return {
+        add(predicted, start, rows) {
+          const shape = [rows, outputs];
+          const f = original({ shape, data: predicted.data.subarray(0, rows * outputs) });
+          const y = original({
+            shape,
+            data: targets.data.subarray(start * outputs, (start + rows) * outputs),
+          });
+          for (let k = 0; k < f.length; k++) total += (f[k] - y[k]) ** 2;
+        },
+        result: (samples) => ({ name: "rmse", value: Math.sqrt(total / (samples * outputs)) }),
+      };
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/** The epoch loop: batches in a seeded order, evaluation after each epoch, a clean stop at any step. */
+import { batchCount, batches } from "../data/batches.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { RunError, requireOption } from "../errors.ts";
+import type { StepStatistics } from "../optimizers/optimizer.ts";
+import { Random } from "../random.ts";
+import type { Progress } from "./checkpoint.ts";
+import type { Examples } from "./evaluation.ts";
+import type { EpochRecord } from "./run-folder.ts";
+import type { Trainer } from "./trainer.ts";
+
+export interface FitOptions {
+  /** Epochs to train for. */
+  readonly epochs: number;
+  /** Stops after the step under way; the epoch can be continued later. */
+  readonly signal?: AbortSignal;
+  /** Evaluated after each epoch, not counted as training time. */
+  readonly validation?: Examples;
+  /** Stop once this many seconds of training have passed. */
+  readonly timeBudget?: number;
+  /** Called after every step. */
+  readonly onStep?: (statistics: StepStatistics, progress: Progress & { readonly batches: number }) => void;
+}
+
+/** Steps rejected in a row before training is given up. */
+const PATIENCE = 20;
+/** How long the loop may hold the event loop, in milliseconds. */
+const BREATH_INTERVAL = 20;
+
+export async function* fit(
+  trainer: Trainer,
+  advance: (progress: Partial<Progress>) => void,
+  examples: Examples,
+  options: FitOptions,
+): AsyncGenerator<EpochRecord, void, void> {
+  const { epochs, signal, validation, timeBudget = Number.POSITIVE_INFINITY, onStep } = options;
+  requireOption(Number.isInteger(epochs) && epochs >= 0, "epochs", epochs, "an integer >= 0");
+  requireOption(timeBudget > 0, "timeBudget", timeBudget, "> 0 seconds");
+  const { batchSize, seed } = trainer.config;
+  const dataset = { name: "the dataset", ...examples } as Dataset;
+  const random = new Random(seed).fork("batches");
+  const perEpoch = batchCount(dataset.inputs.shape[0], { batchSize });
+  const last = trainer.progress.epoch + epochs;
+
+  while (trainer.progress.epoch < last) {
+    const { epoch, batch: start } = trainer.progress;
+    let rejected = 0;
+    let rejectedInARow = 0;
+    let latest: StepStatistics | undefined;
+    const notices = new Set<string>();
+    let clock = performance.now();
+    let lastBreath = clock;
+    const tick = () => {
+      const now = performance.now();
+      advance({ seconds: trainer.progress.seconds + (now - clock) / 1000 });
+      clock = now;
+      return now;
+    };
+
+    for (const batch of batches(dataset, { batchSize, random, epoch, start })) {
+      latest = await trainer.step(batch);
+      advance({ batch: trainer.progress.batch + 1 });
+      const now = tick();
+      rejectedInARow = latest.accepted ? 0 : rejectedInARow + 1;
+      if (!latest.accepted) rejected++;
+      if (latest.status !== "ok") notices.add(latest.status);
+      onStep?.(latest, { ...trainer.progress, batches: perEpoch });
+      if (rejectedInARow >= PATIENCE) {
+        throw new RunError(`training stopped after ${PATIENCE} rejected steps in a row: ${latest.status}`);
+      }
+      if (signal?.aborted) return;
+      if (trainer.progress.seconds >= timeBudget) break;
+      if (now - lastBreath > BREATH_INTERVAL) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        lastBreath = performance.now();
+        clock = lastBreath;
+      }
+    }
+
+    const finished = trainer.progress.batch >= perEpoch;
+    if (finished) advance({ epoch: epoch + 1, batch: 0 });
+    const training = await trainer.evaluate(examples);
+    const held = validation && (await trainer.evaluate(validation));
+    yield {
+      epoch: trainer.progress.epoch + (finished ? 0 : trainer.progress.batch / perEpoch),
+      step: trainer.progress.step,
+      seconds: trainer.progress.seconds,
+      trainLoss: training.loss,
+      validationLoss: held?.loss,
+      metric: (held ?? training).metric,
+      learningRate: latest?.learningRate ?? 0,
+      damping: latest?.damping,
+      stepNorm: latest?.stepNorm,
+      rejectedSteps: rejected,
+      notices: [...notices].slice(0, 5),
+    };
+    if (trainer.progress.seconds >= timeBudget || signal?.aborted) return;
+  }
+}

@@ -1,0 +1,6 @@
+/** Trainer, epoch loop, checkpoints. */
+export type { Progress } from "./checkpoint.ts";
+export type { Evaluation, Examples } from "./evaluation.ts";
+export type { FitOptions } from "./fit.ts";
+export type { EpochRecord } from "./run-folder.ts";
+export { createTrainer, resumeTrainer, type Trainer, type TrainerConfig } from "./trainer.ts";

@@ -1,0 +1,378 @@
+/** The trainer: one model, one optimizer, one likelihood, on one runtime. */
+
+import { fisherMatrix } from "../curvature/parameter-space.ts";
+import type { CurvatureRow } from "../curvature/report.ts";
+import { RunError, requireOption, UsageError } from "../errors.ts";
+import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
+import { input } from "../graph/index.ts";
+import type { BuiltModel, Likelihood, Model } from "../nn/index.ts";
+import { BatchFunction } from "../optimizers/batch-function.ts";
+import type {
+  Batch,
+  DirectionOptions,
+  Method,
+  Optimizer,
+  Problem,
+  StepStatistics,
+} from "../optimizers/optimizer.ts";
+import { parameterInput, traceNamedGradient } from "../optimizers/traced-batch.ts";
+import { Random } from "../random.ts";
+import { openRuntime } from "../runtime/runtime.ts";
+import type { Device, Runtime } from "../runtime/session.ts";
+import {
+  type FloatDType,
+  formatShape,
+  type NamedTensors,
+  type NamedTensorsLike,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  toNamedTensors,
+} from "../tensor.ts";
+import { type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
+import { type FitOptions, fit } from "./fit.ts";
+import type { EpochRecord } from "./run-folder.ts";
+
+export interface TrainerConfig {
+  readonly model: Model;
+  /** Shape of one sample, without the batch axis. */
+  readonly inputShape: readonly number[];
+  readonly likelihood: Likelihood;
+  readonly optimizer: Optimizer;
+  /** Rows of a batch in `fit`; `step` takes batches of any size. Default 128. */
+  readonly batchSize?: number;
+  /** Default `"float32"`. */
+  readonly dtype?: FloatDType;
+  /** Default `"cpu"`. */
+  readonly device?: Device;
+  /** Seed of the initial weights, of the batches' order and of Monte-Carlo targets; default 0. */
+  readonly seed?: number;
+  /** Bytes that one curvature block may take; default 4 GiB. */
+  readonly memoryLimit?: number;
+}
+
+/** How to place a trainer on a runtime that is already open, so that several share it. */
+export interface TrainerPlacement {
+  readonly runtime?: Runtime;
+}
+
+/**
+ * Builds the model, draws its initial weights and compiles what the first step needs when it comes.
+ *
+ * @throws UsageError when an option is out of range or the layers do not fit
+ */
+export async function createTrainer(
+  config: TrainerConfig,
+  placement: TrainerPlacement = {},
+): Promise<Trainer> {
+  const { batchSize = 128, dtype = "float32", device = "cpu", seed = 0, memoryLimit = 4 * 2 ** 30 } = config;
+  requireOption(Number.isInteger(batchSize) && batchSize > 0, "batchSize", batchSize, "a positive integer");
+  requireOption(dtype === "float32" || dtype === "float64", "dtype", dtype, "float32 | float64");
+  const shapeValid =
+    config.inputShape.length > 0 && config.inputShape.every((d) => Number.isInteger(d) && d > 0);
+  requireOption(shapeValid, "inputShape", formatShape(config.inputShape), "positive integers");
+  const random = new Random(seed);
+  const model = config.model.build(config.inputShape);
+  if (model.outputShape.length !== 1) {
+    throw new UsageError(
+      `the model's output is ${formatShape(model.outputShape)} (must be one axis; end it with a dense layer)`,
+    );
+  }
+  const runtime = placement.runtime ?? (await openRuntime({ device }));
+  const problem: Problem = {
+    runtime,
+    model,
+    likelihood: config.likelihood,
+    dtype,
+    random: random.fork("targets"),
+    memoryLimit,
+  };
+  const method = await config.optimizer.start(problem);
+  const trainer = new Trainer(
+    { ...config, batchSize, dtype, device, seed },
+    problem,
+    method,
+    placement.runtime === undefined,
+  );
+  trainer.setParameters(initialParameters(model, random.fork("parameters")));
+  return trainer;
+}
+
+/**
+ * Continues from a checkpoint, bitwise as if training had not stopped.
+ *
+ * @param config the configuration that the checkpoint was saved with
+ * @throws UsageError when the file is missing or belongs to another configuration
+ */
+export async function resumeTrainer(
+  path: string,
+  config: TrainerConfig,
+  placement: TrainerPlacement = {},
+): Promise<Trainer> {
+  const trainer = await createTrainer(config, placement);
+  try {
+    await trainer.load(path);
+    return trainer;
+  } catch (error) {
+    trainer.dispose();
+    throw error;
+  }
+}
+
+function initialParameters(model: BuiltModel, random: Random): NamedTensors {
+  return new Map(
+    [...model.parameters].map(([name, spec]) => {
+      return [name, { shape: spec.shape, data: spec.initialize(random.fork(name)) }] as const;
+    }),
+  );
+}
+
+type ResolvedConfig = TrainerConfig &
+  Required<Pick<TrainerConfig, "batchSize" | "dtype" | "device" | "seed">>;
+
+export class Trainer {
+  readonly config: ResolvedConfig;
+  readonly #problem: Problem;
+  readonly #method: Method;
+  readonly #ownsRuntime: boolean;
+  readonly #gradient: BatchFunction;
+  readonly #evaluator: Evaluator;
+  #progress: Progress = { epoch: 0, batch: 0, step: 0, seconds: 0 };
+  #disposed = false;
+
+  /** Use {@link createTrainer}. */
+  constructor(config: ResolvedConfig, problem: Problem, method: Method, ownsRuntime: boolean) {
+    this.config = config;
+    this.#problem = problem;
+    this.#method = method;
+    this.#ownsRuntime = ownsRuntime;
+    this.#evaluator = new Evaluator(problem, method.state);
+    this.#gradient = new BatchFunction(problem, method.state, (traced) =>
+      Object.fromEntries(traceNamedGradient(problem.likelihood, traced)),
+    );
+  }
+
+  /** Where training stands: epochs, batches of the epoch under way, steps, seconds. */
+  get progress(): Progress {
+    return this.#progress;
+  }
+
+  /** Number of trainable numbers. */
+  get parameterCount(): number {
+    return [...this.#problem.model.parameters.values()].reduce(
+      (total, { shape }) => total + sizeOf(shape),
+      0,
+    );
+  }
+
+  /** What runs the programs, in lines for people. */
+  describe(): string[] {
+    return this.#problem.runtime.describe();
+  }
+
+  /** How each parameter's curvature is approximated, for batches of this size. */
+  curvature(batchSize: number = this.config.batchSize): CurvatureRow[] {
+    return this.#method.curvature(batchSize);
+  }
+
+  /**
+   * One training step. A step that would leave the finite numbers is rejected: the parameters stay as they were and
+   * the status says why.
+   *
+   * @throws UsageError when the batch does not fit the model
+   */
+  async step(batch: Batch): Promise<StepStatistics> {
+    this.#check(batch);
+    const statistics = await this.#method.step(batch);
+    if (statistics.accepted) this.#advance({ step: this.#progress.step + 1 });
+    if (!Number.isFinite(statistics.loss))
+      return { ...statistics, status: explain(statistics.status, batch) };
+    return statistics;
+  }
+
+  /** Gradient of the batch's mean loss, by parameter name. */
+  async gradient(batch: Batch): Promise<NamedTensors> {
+    this.#check(batch);
+    return new Map(Object.entries(await this.#gradient.call(batch)));
+  }
+
+  /**
+   * The direction (F̃ + λI)⁻¹ g of this batch with curvature refreshed on it, before learning rate, momentum, weight
+   * decay and clipping; the gradient for first-order methods. Training state is not touched, but Monte-Carlo targets
+   * are drawn from the trainer's generator unless `sampledTargets` gives them.
+   */
+  async direction(batch: Batch, options?: DirectionOptions): Promise<NamedTensors> {
+    this.#check(batch);
+    return this.#method.direction(batch, options);
+  }
+
+  /**
+   * The full Fisher matrix of a batch, (P, P), parameters layer by layer and row-major in [W b].
+   *
+   * @throws UsageError with the estimate when it would exceed the memory limit
+   */
+  async fisher(
+    batch: Batch,
+    option: FisherOption,
+    { sampledTargets = [] }: DirectionOptions = {},
+  ): Promise<Tensor> {
+    this.#check(batch);
+    const fisher = parseFisher(option);
+    const bytes = 8 * this.parameterCount ** 2;
+    if (bytes > this.#problem.memoryLimit) {
+      throw new UsageError(
+        `the Fisher matrix of ${this.parameterCount} parameters needs ${bytes} bytes, the limit is ${this.#problem.memoryLimit}`,
+      );
+    }
+    requireOption(
+      fisher.draws === sampledTargets.length,
+      "sampledTargets",
+      `${sampledTargets.length} draws`,
+      `${fisher.draws}, as in the fisher option`,
+    );
+    const drawn = sampledTargets.map((_, k) => `sampled/${k}`);
+    const trace = new BatchFunction(
+      this.#problem,
+      this.#method.state,
+      ({ forward, targets, samples }) => {
+        const nodes = drawn.map((name) => input(name, targets.shape, targets.dtype));
+        const scores = traceScores(forward, this.#problem.likelihood, targets, fisher, nodes);
+        return { fisher: fisherMatrix(scores.layers, samples) };
+      },
+      new Map(drawn.map((name, k) => [name, sampledTargets[k]])),
+    );
+    try {
+      return (await trace.call(batch)).fisher;
+    } finally {
+      trace.dispose();
+    }
+  }
+
+  /** Copies of the parameters, by name. */
+  getParameters(): NamedTensors {
+    const { current } = this.#method.state;
+    return new Map(
+      [...this.#problem.model.parameters].map(([name, { shape }]) => {
+        return [name, { shape, data: current[parameterInput(name)].slice() }] as const;
+      }),
+    );
+  }
+
+  /**
+   * Replaces some or all parameters.
+   *
+   * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
+   */
+  setParameters(named: NamedTensorsLike): void {
+    const { current } = this.#method.state;
+    const values = toNamedTensors(named);
+    for (const [name, { shape, data }] of values) {
+      const spec = this.#problem.model.parameters.get(name);
+      if (!spec) {
+        const known = [...this.#problem.model.parameters.keys()].join(", ");
+        throw new UsageError(`unknown parameter ${name} (the model has ${known})`);
+      }
+      if (!sameShape(spec.shape, shape)) {
+        throw new UsageError(
+          `invalid ${name}: shape ${formatShape(shape)} (must be ${formatShape(spec.shape)})`,
+        );
+      }
+      if (!data.every(Number.isFinite))
+        throw new UsageError(`invalid ${name}: it holds a number that is not finite`);
+    }
+    for (const [name, { data }] of values) current[parameterInput(name)].set(data);
+  }
+
+  /** Network outputs (N, C): means for gaussian, logits for categorical and bernoulli. */
+  async predict(inputs: Tensor): Promise<Tensor> {
+    this.#checkInputs(inputs);
+    return this.#evaluator.predict(inputs);
+  }
+
+  /** Mean loss and metric over a dataset. */
+  async evaluate(examples: Examples): Promise<Evaluation> {
+    this.#check(examples);
+    return this.#evaluator.evaluate(examples);
+  }
+
+  /**
+   * Trains for some epochs, in a seeded order, and yields a record after each. An epoch that an earlier call left
+   * unfinished is finished first and counts as one.
+   *
+   * @throws UsageError when the batch is larger than the data; RunError when too many steps in a row are rejected
+   */
+  fit(examples: Examples, options: FitOptions): AsyncGenerator<EpochRecord, void, void> {
+    this.#check(examples);
+    return fit(this, (progress) => this.#advance(progress), examples, options);
+  }
+
+  /** Writes a checkpoint, atomically. */
+  async save(path: string): Promise<void> {
+    await writeCheckpoint(path, this.#method, {
+      identity: this.#identity(),
+      progress: this.#progress,
+      random: this.#problem.random.state(),
+      seed: this.config.seed,
+    });
+  }
+
+  /** Reads a checkpoint of the same configuration. */
+  async load(path: string): Promise<void> {
+    const { progress, random, seed } = await readCheckpoint(path, this.#method, this.#identity());
+    if (seed !== this.config.seed) {
+      throw new UsageError(`${path} was made with seed ${seed}, not ${this.config.seed}`);
+    }
+    this.#problem.random.restore(random);
+    this.#progress = progress;
+  }
+
+  /** Releases programs and memory; the trainer cannot be used afterwards. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#evaluator.dispose();
+    this.#gradient.dispose();
+    this.#method.dispose();
+    if (this.#ownsRuntime) this.#problem.runtime.dispose();
+  }
+
+  #advance(progress: Partial<Progress>): void {
+    this.#progress = { ...this.#progress, ...progress };
+  }
+
+  #identity() {
+    const { model, inputShape, likelihood, dtype, optimizer } = this.config;
+    return {
+      model: model.describe(),
+      inputShape,
+      likelihood: likelihood.name,
+      dtype,
+      optimizer: optimizer.name,
+    };
+  }
+
+  #check({ inputs, targets }: Batch): void {
+    this.#checkInputs(inputs);
+    this.#problem.likelihood.check(targets, inputs.shape[0], this.#problem.model.outputShape[0]);
+  }
+
+  #checkInputs({ shape, data }: Tensor): void {
+    if (this.#disposed) throw new RunError("the trainer has been disposed");
+    const expected = this.#problem.model.inputShape;
+    if (shape.length !== expected.length + 1 || !sameShape(shape.slice(1), expected)) {
+      throw new UsageError(
+        `invalid inputs: shape ${formatShape(shape)} (must be (N, ${expected.join(", ")}))`,
+      );
+    }
+    if (shape[0] === 0 || data.length === 0) throw new UsageError("invalid inputs: no samples");
+  }
+}
+
+/** Says which input is to blame for a loss that is not finite, if one is. */
+function explain(status: string, { inputs }: Batch): string {
+  const index = inputs.data.findIndex((value) => !Number.isFinite(value));
+  if (index < 0) return `${status} (a smaller learning rate or more damping may help)`;
+  const row = Math.floor(index / sizeOf(inputs.shape.slice(1)));
+  return `rejected: the inputs hold ${inputs.data[index]} (sample ${row})`;
+}
