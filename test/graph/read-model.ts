@@ -26,7 +26,9 @@ function fields(bytes: Uint8Array): Map<number, Field[]> {
     const tag = reader.uint32();
     const wireType = tag & 7;
     const value = wireType === 0 ? Number(reader.int64()) : wireType === 5 ? reader.float() : reader.bytes();
-    found.set(tag >>> 3, [...(found.get(tag >>> 3) ?? []), value]);
+    const values = found.get(tag >>> 3);
+    if (values) values.push(value);
+    else found.set(tag >>> 3, [value]);
   }
   return found;
 }
