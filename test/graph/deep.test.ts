@@ -74,7 +74,7 @@ describe("a chain of 20,000 nodes", () => {
   });
 
   it("is optimized, fused and lowered, each node rewritten once and read a fixed number of times", () => {
-    const { node, count } = countedIdentity(x);
+    const { node, count } = countedIdentity(multiply(x, 1));
     const y = chain(node);
     const optimized = optimize([y, y, multiply(y, 1)]);
     assert.equal(optimized[0], optimized[2]);

@@ -283,6 +283,16 @@ describe("no fusion into Gemm", () => {
     assert.deepEqual([...results.y.data], [...reference.data]);
   });
 
+  it("a second time, of a scaled product used twice", () => {
+    const { a, b, row, full } = inputsOf("float64");
+    const scaled = multiply(matmul(a, b), 0.5);
+    assert.deepEqual(operators(lowerToOnnx({ y: add(scaled, row), z: add(scaled, full) })), [
+      "Gemm",
+      "Add",
+      "Add",
+    ]);
+  });
+
   it("of batched products", () => {
     const a = input("a", [2, 2, 3], "float64");
     const { b, row } = inputsOf("float64");
