@@ -102,23 +102,29 @@ function backward(
   }));
 }
 
-/**
- * Gradient of the mean loss with respect to `parameters`.
- *
- * @param scale where the factor 1/N goes: into the backward pass, which is cheapest, or onto its results, so that the
- * pass is shared with the scores of the same batch
- */
+export interface GradientScale {
+  /** A scalar that multiplies the gradient, at the output's end of the backward pass; none by default. */
+  readonly factor?: SymbolicTensor;
+  /**
+   * Whether 1/N goes onto the results instead of into the backward pass, which then is shared with the scores of the
+   * same batch; default false.
+   */
+  readonly shared?: boolean;
+}
+
+/** Gradient of the mean loss with respect to `parameters`. */
 export function traceGradient(
   { outputs }: Forward,
   likelihood: Likelihood,
   targets: SymbolicTensor,
   parameters: readonly SymbolicTensor[],
-  scale: "seed" | "result" = "seed",
+  { factor, shared = false }: GradientScale = {},
 ): SymbolicTensor[] {
   const seed = likelihood.outputGradient(outputs, targets);
-  const factor = 1 / outputs.shape[0];
-  if (scale === "seed") return vjp([outputs], [multiply(seed, factor)], parameters);
-  return vjp([outputs], [seed], parameters).map((result) => multiply(result, factor));
+  const weight = 1 / outputs.shape[0];
+  if (shared) return vjp([outputs], [seed], parameters).map((result) => multiply(result, weight));
+  const scaled = multiply(seed, factor ? multiply(factor, weight) : weight);
+  return vjp([outputs], [scaled], parameters);
 }
 
 /** Mean loss of a batch, a scalar; nats per sample. */

@@ -4,6 +4,8 @@ import { cast, divide, equal, multiply, subtract } from "./elementwise.ts";
 import { normalizeAxes, reducedShape } from "./shapes.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 
+type None = Record<string, never>;
+
 interface Reduction {
   readonly axes: readonly number[];
   readonly keepDims: boolean;
@@ -15,8 +17,18 @@ const sumOperation: Operation<Reduction> = {
   vjp({ inputs: [x], attributes: { axes } }, cotangent) {
     return [broadcastTo(reshape(cotangent, reducedShape(x.shape, axes, true)), x.shape)];
   },
-  lower: ({ attributes: { axes, keepDims } }, [x], emit) =>
-    emit.node("ReduceSum", [x, emit.integers(axes)], { keepdims: { int: keepDims ? 1 : 0 } }),
+  lower({ inputs: [operand], attributes: { axes, keepDims } }, [x], emit) {
+    if (operand.rank === 2 && axes.length === 1 && !keepDims && operand.dtype.startsWith("float")) {
+      // A product with a vector of ones takes half the time of ReduceSum and less on many threads.
+      const ones = emit.initializer(
+        new Array(operand.shape[axes[0]]).fill(1),
+        [operand.shape[axes[0]]],
+        operand.dtype,
+      );
+      return emit.node("MatMul", axes[0] === 0 ? [ones, x] : [x, ones]);
+    }
+    return emit.node("ReduceSum", [x, emit.integers(axes)], { keepdims: { int: keepDims ? 1 : 0 } });
+  },
   flops: ({ inputs: [x] }) => x.size,
 };
 
@@ -29,6 +41,19 @@ export function sum(x: SymbolicTensor, axes?: readonly number[], keepDims = fals
 export function mean(x: SymbolicTensor, axes?: readonly number[], keepDims = false): SymbolicTensor {
   const total = sum(x, axes, keepDims);
   return multiply(total, total.size / x.size);
+}
+
+const squaredNormOperation: Operation<None> = {
+  name: "squaredNorm",
+  infer: ([x]) => ({ shape: [], dtype: x.dtype }),
+  vjp: ({ inputs: [x] }, cotangent) => [multiply(x, multiply(cotangent, 2))],
+  lower: (_, [x], emit) => emit.node("ReduceSumSquare", [x], { keepdims: { int: 0 } }),
+  flops: ({ inputs: [x] }) => 2 * x.size,
+};
+
+/** Sum of the squares of all elements, a scalar, in one pass. */
+export function squaredNorm(x: SymbolicTensor): SymbolicTensor {
+  return apply(squaredNormOperation, [x], {});
 }
 
 const maxOperation: Operation<Reduction> = {
@@ -63,8 +88,6 @@ function reduce(
   if (trivial) return reshape(x, reducedShape(x.shape, normalized, keepDims));
   return apply(operation, [x], { axes: normalized, keepDims });
 }
-
-type None = Record<string, never>;
 
 function withLastAxis(name: string, x: SymbolicTensor): SymbolicTensor {
   if (x.rank === 0) throw new Error(`${name}: a tensor of rank 0 has no last axis`);

@@ -60,6 +60,7 @@ function adamRule(options: AdamOptions, decay: { weightDecay: number; decoupled:
   requireOption(epsilon > 0, "epsilon", epsilon, "> 0");
   requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   return {
+    scaled: false,
     slots: ["mean", "meanSquare"],
     scalars: (step, learningRate) => ({
       stepSize: learningRate / (1 - beta1 ** (step + 1)),

@@ -1,5 +1,6 @@
 /** First-order methods: one program computes the loss, the gradient and the update. */
 import { traceLoss } from "../fisher/index.ts";
+import { input } from "../graph/index.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, type TypedArray } from "../tensor.ts";
 import { BatchFunction } from "./batch-function.ts";
@@ -106,9 +107,15 @@ class FirstOrderMethod implements Method {
   async #plan(samples: number): Promise<Plan> {
     const problem = this.#problem;
     const traced = traceBatch(problem, samples);
+    const rate = input("learningRate", [], problem.dtype);
+    const gradient = traceNamedGradient(
+      problem.likelihood,
+      traced,
+      this.#rule.scaled ? { factor: rate } : {},
+    );
     const outputs = {
       loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
-      ...traceUpdate(problem, this.#rule, traceNamedGradient(problem.likelihood, traced)),
+      ...traceUpdate(problem, this.#rule, gradient),
     };
     const batch = batchArrays(problem, samples);
     const loss = allocate(problem.dtype, 1);

@@ -7,7 +7,7 @@
  * - `gradient`: for blocks that the host solves on every step
  */
 import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../curvature/block.ts";
-import { type LayerVector, traceLoss, traceScores } from "../fisher/index.ts";
+import { type GradientScale, type LayerVector, traceLoss, traceScores } from "../fisher/index.ts";
 import {
   add,
   divide,
@@ -126,7 +126,7 @@ export class NaturalPlan {
       this.blocks.forEach(({ statistics }, b) => {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
       });
-      if (this.#needsGradient) this.#addGradient(outputs, "result");
+      if (this.#needsGradient) this.#addGradient(outputs, { shared: true });
       return outputs;
     });
   }
@@ -135,7 +135,7 @@ export class NaturalPlan {
   gradient(): Promise<StepProgram> {
     return this.#program("gradient", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
-      this.#addGradient(outputs, "seed");
+      this.#addGradient(outputs, {});
       return outputs;
     });
   }
@@ -215,7 +215,7 @@ export class NaturalPlan {
     return traceLoss(this.#traced.forward, this.#problem.likelihood, this.#traced.targets);
   }
 
-  #addGradient(outputs: Record<string, SymbolicTensor>, scale: "seed" | "result"): void {
+  #addGradient(outputs: Record<string, SymbolicTensor>, scale: GradientScale): void {
     const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, scale);
     for (const [name, node] of gradient) outputs[gradientName(name)] = node;
     this.blocks.forEach(({ iterative, layers }, b) => {
@@ -261,7 +261,9 @@ export class NaturalPlan {
   #update(directions: Directions, gradient: () => Directions) {
     const { klClip, rule } = this.#settings;
     const clipped = klClip === undefined ? directions : clip(directions, gradient(), klClip, this.#problem);
-    return traceUpdate(this.#problem, rule, clipped);
+    const rate = input("learningRate", [], this.#problem.dtype);
+    const scaled = new Map([...clipped].map(([name, node]) => [name, multiply(node, rate)] as const));
+    return traceUpdate(this.#problem, rule, rule.scaled ? scaled : clipped);
   }
 
   #program(

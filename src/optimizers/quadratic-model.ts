@@ -5,7 +5,7 @@
  */
 import { type FisherType, scoreProduct, traceLoss, traceScores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
-import { add, input, multiply, type NamedOutputs, square, subtract, sum } from "../graph/index.ts";
+import { add, input, multiply, type NamedOutputs, squaredNorm, subtract, sum } from "../graph/index.ts";
 import type { Problem } from "./optimizer.ts";
 import { PROPOSED } from "./step-program.ts";
 import { parameterInput, type TracedBatch, traceBatch, traceNamedGradient } from "./traced-batch.ts";
@@ -28,7 +28,7 @@ export function traceQuadraticModel(
       return [name, subtract(after, traced.parameters.get(name)!)] as const;
     }),
   );
-  const gradient = traceNamedGradient(likelihood, traced, "result");
+  const gradient = traceNamedGradient(likelihood, traced, { shared: true });
   const slope = [...step].map(([name, d]) => sum(multiply(d, gradient.get(name)!))).reduce(add);
   const scores = traceScores(traced.forward, likelihood, traced.targets, fisher, sampledTargets);
   const along = scores.layers
@@ -40,6 +40,6 @@ export function traceQuadraticModel(
   return {
     proposedLoss: traceLoss(proposed.forward, likelihood, traced.targets),
     slope,
-    curvature: multiply(sum(square(along)), 1 / traced.samples),
+    curvature: multiply(squaredNorm(along), 1 / traced.samples),
   };
 }

@@ -34,6 +34,7 @@ export function rmsprop(options: RmspropOptions): Optimizer {
   requireOption(epsilon > 0, "epsilon", epsilon, "> 0");
   requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   return firstOrder("rmsprop", options, {
+    scaled: false,
     slots: ["meanSquare"],
     scalars: (_, learningRate) => ({ learningRate }),
     update({ parameter, gradient, slots, scalars }) {

@@ -3,7 +3,7 @@ import type { SymbolicTensor } from "../graph/index.ts";
 
 export interface UpdateInputs {
   readonly parameter: SymbolicTensor;
-  /** The gradient, or the preconditioned direction in its place. */
+  /** The gradient, or the preconditioned direction in its place; times η for a rule that is `scaled`. */
   readonly gradient: SymbolicTensor;
   /** Per-parameter state by name, of the parameter's shape. */
   readonly slots: Readonly<Record<string, SymbolicTensor>>;
@@ -18,6 +18,11 @@ export interface UpdateResult {
 }
 
 export interface UpdateRule {
+  /**
+   * Whether the rule is linear in the gradient and takes η·gradient: a factor on the small end of the backward pass
+   * costs nothing, one on every gradient costs a pass over all parameters.
+   */
+  readonly scaled: boolean;
   /** Names of the per-parameter state, which starts at zero. */
   readonly slots: readonly string[];
   /** Names and values of the scalars of a step, counted from 0. */

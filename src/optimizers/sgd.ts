@@ -14,7 +14,7 @@ import { add, multiply } from "../graph/index.ts";
 import { firstOrder } from "./first-order.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { UpdateResult, UpdateRule } from "./rule.ts";
-import { checkLearningRate, type LearningRate } from "./schedule.ts";
+import { checkLearningRate, type LearningRate, learningRateAt } from "./schedule.ts";
 
 export interface MomentumOptions {
   /** μ; default 0. */
@@ -36,24 +36,34 @@ export function sgd(options: SgdOptions): Optimizer {
   return firstOrder("sgd", options, momentumRule(options));
 }
 
-/** The rule shared by SGD and the natural-gradient methods, which put their direction in the gradient's place. */
-export function momentumRule({
-  momentum = 0,
-  nesterov = false,
-  weightDecay = 0,
-}: MomentumOptions): UpdateRule {
+/**
+ * The rule shared by SGD and the natural-gradient methods, which put their direction in the gradient's place.
+ *
+ * The slot `velocity` holds ηv: with u = ηv the update is u ← μ(η/η₋)u + η(g + wθ), θ ← θ − u, η₋ the rate of the step
+ * before, which spares a pass over the parameters.
+ */
+export function momentumRule(options: SgdOptions): UpdateRule {
+  const { learningRate: rate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   requireOption(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
   requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   requireOption(!nesterov || momentum > 0, "nesterov", nesterov, "false without momentum");
+  const rescales = momentum > 0 && typeof rate !== "number";
   return {
+    scaled: true,
     slots: momentum > 0 ? ["velocity"] : [],
-    scalars: (_, learningRate) => ({ learningRate }),
+    scalars(step, learningRate): Readonly<Record<string, number>> {
+      if (!rescales) return { learningRate };
+      const before = step === 0 ? learningRate : learningRateAt(rate, step - 1);
+      return { learningRate, rescale: before === 0 ? 0 : learningRate / before };
+    },
     update({ parameter, gradient, slots, scalars }): UpdateResult {
-      const decayed = weightDecay === 0 ? gradient : add(gradient, multiply(parameter, weightDecay));
-      if (momentum === 0) return { step: multiply(decayed, scalars.learningRate), slots: {} };
-      const velocity = add(multiply(slots.velocity, momentum), decayed);
-      const along = nesterov ? add(decayed, multiply(velocity, momentum)) : velocity;
-      return { step: multiply(along, scalars.learningRate), slots: { velocity } };
+      const decay = multiply(scalars.learningRate, weightDecay);
+      const decayed = weightDecay === 0 ? gradient : add(gradient, multiply(parameter, decay));
+      if (momentum === 0) return { step: decayed, slots: {} };
+      const carried = multiply(slots.velocity, rescales ? multiply(scalars.rescale, momentum) : momentum);
+      const velocity = add(carried, decayed);
+      const step = nesterov ? add(decayed, multiply(velocity, momentum)) : velocity;
+      return { step, slots: { velocity } };
     },
   };
 }

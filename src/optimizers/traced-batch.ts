@@ -1,7 +1,7 @@
 /** A batch as the programs of a method see it. */
 
 import type { SlotSpec } from "../curvature/block.ts";
-import { traceGradient } from "../fisher/index.ts";
+import { type GradientScale, traceGradient } from "../fisher/index.ts";
 import { input, type SymbolicTensor } from "../graph/index.ts";
 import type { Forward, Likelihood } from "../nn/index.ts";
 import { allocate, type DType, sizeOf, type TypedArray } from "../tensor.ts";
@@ -39,7 +39,7 @@ export function traceBatch(
 export function traceNamedGradient(
   likelihood: Likelihood,
   { forward, targets, parameters }: TracedBatch,
-  scale: "seed" | "result" = "seed",
+  scale: GradientScale = {},
 ): Map<string, SymbolicTensor> {
   const names = [...parameters.keys()];
   const gradients = traceGradient(forward, likelihood, targets, [...parameters.values()], scale);

@@ -1,7 +1,7 @@
 /** Traces an update rule over all parameters, and what is reported of it. */
 
 import type { SlotSpec } from "../curvature/block.ts";
-import { add, input, type NamedOutputs, type SymbolicTensor, square, subtract, sum } from "../graph/index.ts";
+import { add, input, type NamedOutputs, type SymbolicTensor, squaredNorm, subtract } from "../graph/index.ts";
 import { allocate, type TypedArray } from "../tensor.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import type { Problem } from "./optimizer.ts";
@@ -48,7 +48,7 @@ export function traceUpdate(
     const result = rule.update({ parameter, gradient, slots, scalars });
     outputs[NEXT + parameterInput(name)] = subtract(parameter, result.step);
     for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = result.slots[slot];
-    squares.push(sum(square(result.step)));
+    squares.push(squaredNorm(result.step));
   }
   if (tracesNorm(problem)) outputs.squaredStepNorm = squares.reduce(add);
   return outputs;

@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+/** The command `natgrad`. */
+import { runCommandLine } from "./program.ts";
+
+process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -1,0 +1,8 @@
+/** Which natgrad this is. */
+import { readFileSync } from "node:fs";
+
+/** Version of this package. */
+export function natgradVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
