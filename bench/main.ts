@@ -1,0 +1,107 @@
+/**
+ * Step times of natgrad beside PyTorch and TensorFlow.js on the same work: npm run bench -- --help
+ *
+ * Every contender runs in its own process, starts from the same weights, takes the same batch in every step, reads the loss
+ * after each, and must report natgrad's losses over the first steps. They run by turns.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { methods, networks } from "./cases.ts";
+import { findContenders, type Peers } from "./contenders.ts";
+import { measure } from "./measure.ts";
+import { loadNatgrad } from "./natgrad.ts";
+import { writeProblem } from "./problem.ts";
+import { describeLoad, describeMachine, formatMicroseconds, formatTable, type Row, ratio } from "./table.ts";
+
+interface Options {
+  readonly case: readonly string[];
+  readonly method: readonly string[];
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly peers: Peers;
+  readonly json?: true;
+  readonly source?: true;
+}
+
+const options = new Command("npm run bench --")
+  .description("Times training steps of natgrad, PyTorch and TensorFlow.js on the same work, batch 128.")
+  .option("--case <names>", `of ${Object.keys(networks).join(", ")}`, listOf(networks), Object.keys(networks))
+  .option("--method <names>", `of ${Object.keys(methods).join(", ")}`, listOf(methods), Object.keys(methods))
+  .option("--seconds <number>", "length of one contender's turn", positive, 0.5)
+  .option("--rounds <number>", "turns of each contender", positive, 5)
+  .addOption(new Option("--peers <which>").choices(["all", "none", "pytorch", "tfjs"]).default("all"))
+  .option("--json", "one JSON object a line on stdout")
+  .option("--source", "time the source instead of dist/")
+  .parse()
+  .opts<Options>();
+
+const note = (line: string) => console.error(line);
+const rows: Row[] = [];
+const folder = mkdtempSync(join(tmpdir(), "natgrad-bench-"));
+try {
+  note(describeMachine());
+  const load = describeLoad();
+  if (load) note(load);
+  const natgrad = await loadNatgrad(options.source === true);
+  const contenders = findContenders(options.peers, options.source === true, note);
+  for (const caseName of options.case) {
+    for (const methodName of options.method) {
+      const problem = writeProblem(folder, caseName, methodName, natgrad);
+      const usesLapack = methods[methodName].optimizer === "tengrad";
+      const taking = contenders.filter(({ engine }) => usesLapack || engine !== "natgrad without LAPACK");
+      const timings = await measure(taking, problem, { ...options, note });
+      const row = { case: caseName, method: methodName, timings };
+      rows.push(row);
+      if (options.json) console.log(JSON.stringify(withRatios(row)));
+      else note(summary(row));
+    }
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+if (!options.json) {
+  for (const description of new Set(
+    rows.flatMap(({ timings }) => timings.map((t) => `${t.name}: ${t.description}`)),
+  )) {
+    console.log(description);
+  }
+  console.log(
+    `Microseconds per step, least (median) of ${options.rounds} rounds; ratios of natgrad's least to the peer's.`,
+  );
+  console.log(formatTable(rows));
+}
+
+/** `weather sgd: natgrad 16.2, PyTorch, 1 thread 152 µs`. */
+function summary({ case: caseName, method, timings }: Row): string {
+  const parts = timings.map(({ name, minimum }) => `${name}: ${formatMicroseconds(minimum)}`);
+  return `${caseName} ${method}, µs per step: ${parts.join("; ")}`;
+}
+
+function withRatios(row: Row) {
+  return {
+    ...row,
+    machine: describeMachine(),
+    ratios: {
+      pytorch: ratio(row, "natgrad", "PyTorch"),
+      pytorchWithoutLapack: ratio(row, "natgrad without LAPACK", "PyTorch"),
+      tfjs: ratio(row, "natgrad", "TensorFlow.js"),
+    },
+  };
+}
+
+function listOf(known: object): (text: string) => string[] {
+  return (text) => {
+    const names = text.split(",");
+    const unknown = names.find((name) => !Object.hasOwn(known, name));
+    if (unknown !== undefined) throw new InvalidArgumentError(`unknown: ${unknown}`);
+    return names;
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("must be a number > 0");
+  return value;
+}

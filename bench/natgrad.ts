@@ -1,0 +1,76 @@
+/**
+ * natgrad as a contender: `trainer.step(batch)` through the public interface.
+ *
+ * Usage: node --import tsx bench/natgrad.ts PROBLEM [--source]
+ */
+import { pathToFileURL } from "node:url";
+import { type LoadedProblem, readProblem } from "./problem.ts";
+import { serve } from "./serve.ts";
+
+export type Natgrad = typeof import("../src/index.ts");
+type LinearAlgebra = typeof import("../src/linalg/index.ts");
+
+/** natgrad as it is shipped, or from its source. */
+export function loadNatgrad(source: boolean): Promise<Natgrad> {
+  return import(new URL(source ? "../src/index.ts" : "../dist/index.js", import.meta.url).href);
+}
+
+function loadLinearAlgebra(source: boolean): Promise<LinearAlgebra> {
+  return import(new URL(source ? "../src/linalg/index.ts" : "../dist/linalg/index.js", import.meta.url).href);
+}
+
+async function createTrainer(natgrad: Natgrad, problem: LoadedProblem) {
+  const { widths, activation, task, layers } = problem;
+  const trainer = await natgrad.createTrainer({
+    model: natgrad.sequential(
+      widths.slice(1).flatMap((units, l) => {
+        return l === 0 ? [natgrad.dense(units)] : [natgrad[activation](), natgrad.dense(units)];
+      }),
+    ),
+    inputShape: [widths[0]],
+    likelihood: task === "classification" ? natgrad.categorical() : natgrad.gaussian(),
+    batchSize: problem.samples,
+    optimizer: createOptimizer(natgrad, problem),
+  });
+  const parameters = layers.flatMap(({ weight, bias, units, inputs }, l) => [
+    [`${2 * l}.weight`, natgrad.tensor(weight, [units, inputs])] as const,
+    [`${2 * l}.bias`, natgrad.tensor(bias, [units])] as const,
+  ]);
+  trainer.setParameters(new Map(parameters));
+  return trainer;
+}
+
+function createOptimizer(natgrad: Natgrad, problem: LoadedProblem) {
+  const { optimizer, learningRate, momentum, damping, refreshEvery } = problem;
+  switch (optimizer) {
+    case "sgd":
+      return natgrad.sgd({ learningRate, momentum });
+    case "adam":
+      return natgrad.adam({ learningRate });
+    case "tengrad":
+      return natgrad.tengrad({ learningRate, momentum, damping, refreshEvery });
+  }
+}
+
+async function main([path, ...flags]: string[]): Promise<void> {
+  const source = flags.includes("--source");
+  const natgrad = await loadNatgrad(source);
+  const { lapackInfo } = await loadLinearAlgebra(source);
+  const problem = readProblem(path);
+  const { samples, widths, task, inputs, targets } = problem;
+  const trainer = await createTrainer(natgrad, problem);
+  const batch = {
+    inputs: natgrad.tensor(inputs, [samples, widths[0]]),
+    targets:
+      task === "classification"
+        ? natgrad.tensor(Int32Array.from(targets), [samples])
+        : natgrad.tensor(targets, [samples, widths[widths.length - 1]]),
+  };
+  const { library, version, reason } = lapackInfo();
+  const lapack = library === undefined ? `no LAPACK (${reason})` : `LAPACK ${version ?? library}`;
+  const step = async () => (await trainer.step(batch)).loss;
+  await serve([...trainer.describe(), lapack].join(", "), step, problem.refreshEvery);
+  trainer.dispose();
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));

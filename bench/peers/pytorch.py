@@ -1,0 +1,157 @@
+"""PyTorch on the CPU as a contender: the same steps as a good PyTorch user writes them.
+
+Usage: pytorch.py PROBLEM THREADS; the problem's format is in ../problem.ts, the protocol in ../serve.ts.
+
+Natural gradient is TENGraD: module hooks keep each layer's inputs and pre-activation gradients, the Gram matrix comes from two
+matrix products, its Cholesky factor is kept until the next refresh, and the direction is (g - S^T (K + damping I)^-1 S g / N) / damping.
+"""
+
+import json
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+COMPARED_STEPS = 5
+
+
+def read_problem(path):
+    """The description, the batch and the network with its initial weights."""
+    with open(path) as file:
+        problem = json.load(file)
+    with open(problem["numbers"], "rb") as file:
+        numbers = torch.frombuffer(bytearray(file.read()), dtype=torch.float32)
+    widths, samples = problem["widths"], problem["samples"]
+    position = 0
+
+    def take(*shape):
+        nonlocal position
+        start, position = position, position + torch.Size(shape).numel()
+        return numbers[start:position].reshape(shape).clone()
+
+    inputs = take(samples, widths[0])
+    targets = take(samples).long() if problem["task"] == "classification" else take(samples, widths[-1])
+    activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[problem["activation"]]
+    modules = []
+    for width, units in zip(widths, widths[1:]):
+        layer = nn.Linear(width, units)
+        with torch.no_grad():
+            layer.weight.copy_(take(units, width))
+            layer.bias.copy_(take(units))
+        modules += [layer, activation()]
+    return problem, inputs, targets, nn.Sequential(*modules[:-1])
+
+
+class Tengrad:
+    """Replaces the gradients of a network's dense layers by natural-gradient directions."""
+
+    def __init__(self, network, samples, damping, refresh_every):
+        self.layers = [module for module in network if isinstance(module, nn.Linear)]
+        self.samples, self.damping, self.refresh_every = samples, damping, refresh_every
+        self.identity = damping * torch.eye(samples)
+        self.refreshing = False
+        self.inputs, self.deltas, self.kept = {}, {}, {}
+        self.count = 0
+        for layer in self.layers:
+            layer.register_forward_hook(self.keep)
+
+    def keep(self, layer, inputs, outputs):
+        """Keeps inputs (N, F) and, after the backward pass, per-sample gradients of the outputs (N, O)."""
+        if not self.refreshing:
+            return
+
+        def keep_deltas(gradient):
+            self.deltas[layer] = gradient.detach() * self.samples
+
+        self.inputs[layer] = inputs[0].detach()
+        outputs.register_hook(keep_deltas)
+
+    def before_forward(self):
+        self.refreshing = self.count % self.refresh_every == 0
+        self.count += 1
+
+    def after_backward(self):
+        for layer in self.layers:
+            if self.refreshing:
+                self.refresh(layer)
+            self.precondition(layer)
+
+    def refresh(self, layer):
+        inputs, deltas = self.inputs[layer], self.deltas[layer]
+        inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
+        gram = (deltas @ deltas.T) * (inputs @ inputs.T)
+        self.kept[layer] = torch.linalg.cholesky(gram / self.samples + self.identity), deltas, inputs
+
+    def precondition(self, layer):
+        factor, deltas, inputs = self.kept[layer]
+        gradient = torch.cat([layer.weight.grad, layer.bias.grad[:, None]], 1)
+        projection = ((deltas @ gradient) * inputs).sum(1)
+        weights = torch.cholesky_solve(projection[:, None], factor)
+        correction = (deltas * weights).T @ inputs
+        direction = (gradient - correction / self.samples) / self.damping
+        layer.weight.grad.copy_(direction[:, :-1])
+        layer.bias.grad.copy_(direction[:, -1])
+
+
+def create_step(path):
+    """A function that takes one step and returns its loss, and the number of steps between refreshes."""
+    problem, inputs, targets, network = read_problem(path)
+    rate, momentum = problem["learningRate"], problem["momentum"]
+    if problem["optimizer"] == "adam":
+        optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    else:
+        optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
+    natural = None
+    if problem["optimizer"] == "tengrad":
+        natural = Tengrad(network, problem["samples"], problem["damping"], problem["refreshEvery"])
+
+    def loss_of(outputs):
+        if problem["task"] == "classification":
+            return F.cross_entropy(outputs, targets)
+        return 0.5 * ((outputs - targets) ** 2).sum(1).mean()
+
+    def step():
+        if natural:
+            natural.before_forward()
+        optimizer.zero_grad()
+        loss = loss_of(network(inputs))
+        loss.backward()
+        if natural:
+            with torch.no_grad():
+                natural.after_backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, problem["refreshEvery"]
+
+
+def run(step, period, limit):
+    """Whole periods of steps, for at least `limit` seconds."""
+    steps, start = 0, time.perf_counter()
+    while True:
+        for _ in range(period):
+            step()
+        steps += period
+        seconds = time.perf_counter() - start
+        if seconds >= limit:
+            return {"steps": steps, "seconds": seconds}
+
+
+def main(path, threads):
+    torch.set_num_threads(int(threads))
+    step, period = create_step(path)
+    losses = []
+    while len(losses) < COMPARED_STEPS or len(losses) % period != 0:
+        losses.append(step())
+    send({"description": f"PyTorch {torch.__version__}, threads {threads}", "losses": losses[:COMPARED_STEPS]})
+    for line in sys.stdin:
+        send(run(step, period, float(line)))
+
+
+def send(message):
+    print(json.dumps(message), flush=True)
+
+
+main(*sys.argv[1:])
