@@ -35,6 +35,8 @@ export interface RefreshOutcome {
   readonly damping: number;
   /** Factorizations that failed before one succeeded. */
   readonly retries: number;
+  /** What the user should know of a direction that is there, in words. */
+  readonly note?: string;
   /** Why there is no direction, in words. */
   readonly failure?: string;
 }

@@ -20,9 +20,9 @@ import {
   transposedProduct,
 } from "../fisher/index.ts";
 import { add, concatenate, multiply, type SymbolicTensor } from "../graph/index.ts";
-import { conjugateGradient } from "../linalg/index.ts";
+import { type ConjugateGradientResult, conjugateGradient } from "../linalg/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, SlotSymbols } from "./block.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
 
 export interface ConjugateGradientOptions {
@@ -88,12 +88,20 @@ export function conjugateGradientBlock(
           shift: damping,
         });
         slots.solution.set(result.solution);
-        return {
-          damping,
-          retries: 0,
-          ...(result.solution.every(Number.isFinite) ? {} : { failure: result.status }),
-        };
+        return { damping, retries: 0, ...describe(result, iterations) };
       },
     },
   };
+}
+
+/** A solve that ran out of iterations is used and reported; one that broke down is not used. */
+function describe(
+  { status, residual }: ConjugateGradientResult,
+  iterations: number,
+): Pick<RefreshOutcome, "note" | "failure"> {
+  if (status === "converged" || status === "no more progress") return {};
+  if (status === "iteration limit reached" && residual < 1) {
+    return { note: `conjugate gradients stopped after ${iterations} iterations` };
+  }
+  return { failure: `conjugate gradients broke down: ${status}` };
 }

@@ -27,6 +27,8 @@ export interface NaturalSettings {
   readonly learningRate: LearningRate;
 }
 
+/** A loss that rises by no more units in the last place is as good as unchanged: at a minimum every step does. */
+const ROUNDING = 8;
 /** Batch sizes whose programs and slots are kept. */
 const CACHED_BATCH_SIZES = 4;
 
@@ -58,20 +60,21 @@ export class NaturalMethod implements Method {
     loadBatch(plan.batch, batch);
     loadScalars(this.#scalars, rule, step, learningRate);
 
-    const due = step % refreshEvery === 0 || this.#kept === undefined;
-    const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan);
+    const kept = this.#kept;
+    const due = step % refreshEvery === 0 || kept === undefined;
+    const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept);
     const loss = plan.results.loss[0];
     const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
     let status = judge(loss, norm, outcome, this.#damping);
     const damping = outcome.damping;
-    if (!status.startsWith("rejected")) status = (await this.#adaptDamping(plan, loss)) ?? status;
+    if (!status.startsWith("rejected")) status = (await this.#adaptDamping(plan, loss, due)) ?? status;
 
     const accepted = !status.startsWith("rejected");
     if (accepted) {
       this.state.accept();
       this.#step++;
-    } else if (due) {
-      this.#kept = undefined;
+    } else {
+      this.#kept = undefined; // what led to a step that was refused is not used again
     }
     return { step, loss, learningRate, damping, stepNorm: accepted ? norm : 0, accepted, status };
   }
@@ -85,6 +88,10 @@ export class NaturalMethod implements Method {
       );
     }
     const given = sampledTargets !== undefined && draws > 0;
+    if (given) {
+      const { likelihood, model } = this.#problem;
+      for (const drawn of sampledTargets) likelihood.check(drawn, samples, model.outputShape[0]);
+    }
     const plan = this.#newPlan(samples, given ? "given" : "random");
     try {
       loadBatch(plan.batch, batch);
@@ -123,25 +130,30 @@ export class NaturalMethod implements Method {
         step: this.#step,
         damping: this.#damping,
         keptSamples: kept ? this.#kept?.samples : undefined,
+        keptDamping: kept ? this.#kept?.damping : undefined,
       },
     };
   }
 
   recall({ tensors, values }: MethodMemory): void {
-    this.#step = Number(values.step);
-    this.#damping = Number(values.damping);
-    this.#kept = undefined;
-    if (values.keptSamples === undefined || values.keptSamples === null) return;
-    const samples = Number(values.keptSamples);
-    const plan = this.#newPlan(samples, "random");
-    plan.slots.forEach((slots, b) => {
+    const keeps = values.keptSamples !== undefined && values.keptSamples !== null;
+    const plan = keeps ? this.#newPlan(Number(values.keptSamples), "random") : undefined;
+    plan?.slots.forEach((slots, b) => {
       for (const [name, array] of Object.entries(slots)) {
         const saved = tensors.get(`curvature/${b}/${name}`);
-        if (saved) array.set(saved.data);
+        if (saved?.data.length !== array.length) {
+          throw new UsageError("the curvature saved is of another solver, Fisher type or structure");
+        }
+        array.set(saved.data);
       }
     });
+    this.#step = Number(values.step);
+    this.#damping = Number(values.damping);
+    this.#plans.clear();
     this.#kept = plan;
-    void this.#plans.getOrCreate(planKey(samples), () => plan);
+    if (!plan) return;
+    plan.damping = Number(values.keptDamping);
+    void this.#plans.getOrCreate(planKey(plan.samples), () => plan);
   }
 
   dispose(): void {
@@ -154,9 +166,11 @@ export class NaturalMethod implements Method {
     const statistics = await plan.statistics();
     const running = statistics.run();
     if (running) await running;
+    if (plan !== this.#kept) plan.startFrom(this.#kept);
     const refreshing = this.#refresh(plan, this.#settings.refreshEvery > 1);
     const outcome = refreshing instanceof Promise ? await refreshing : refreshing;
     if (outcome.failure !== undefined) return outcome;
+    plan.damping = outcome.damping;
     this.#kept = plan;
     const fresh = await plan.fresh();
     const updating = fresh.run();
@@ -164,20 +178,18 @@ export class NaturalMethod implements Method {
     return outcome;
   }
 
-  async #staleStep(plan: NaturalPlan): Promise<RefreshOutcome> {
-    const kept = this.#kept!;
+  async #staleStep(plan: NaturalPlan, kept: NaturalPlan): Promise<RefreshOutcome> {
+    this.#planOf(kept.samples); // counts as a use: other batch sizes must not drive it out of the cache
     if (!kept.blocks.some((block) => block.iterative)) {
-      const stale = await plan.stale(kept);
-      await stale.run();
-      return { damping: this.#damping, retries: 0 };
+      const stale = plan.staleOf(kept) ?? (await plan.compileStale(kept));
+      const running = stale.run();
+      if (running) await running;
+      return { damping: kept.damping, retries: 0 };
     }
     await (await plan.gradient()).run();
-    if (plan !== kept) {
-      plan.slots.forEach((slots, b) => {
-        kept.slots[b].gradient?.set(slots.gradient);
-      });
-    }
+    if (plan !== kept) kept.takeGradient(plan);
     const outcome = await this.#iterate(kept);
+    if (outcome.failure !== undefined) return outcome;
     await (await kept.fresh()).run();
     return outcome;
   }
@@ -218,15 +230,22 @@ export class NaturalMethod implements Method {
     return combine(outcomes);
   }
 
-  /** Measures the reduction ratio when it is due; returns a status when the step is taken back. */
-  async #adaptDamping(plan: NaturalPlan, loss: number): Promise<string | undefined> {
+  /**
+   * Measures the reduction ratio when it is due; returns a status when the step is taken back.
+   *
+   * @param refreshed whether the batch's own Monte-Carlo targets were drawn in this step
+   */
+  async #adaptDamping(plan: NaturalPlan, loss: number, refreshed: boolean): Promise<string | undefined> {
     const { damping: policy } = this.#settings;
     if (policy.every === 0 || this.#step % policy.every !== 0) return undefined;
+    if (!refreshed) plan.drawNoise(this.#problem.random);
     await (await plan.quadraticModel()).run();
     const [proposedLoss, slope, curvature] = ["proposedLoss", "slope", "curvature"].map(
       (name) => plan.results[name][0],
     );
-    const rises = !(proposedLoss <= loss);
+    const rounding =
+      ROUNDING * (this.#problem.dtype === "float64" ? Number.EPSILON : 2 ** -23) * Math.abs(loss);
+    const rises = !(proposedLoss <= loss + rounding);
     const ratio = rises ? 0 : (proposedLoss - loss) / (slope + curvature / 2);
     const before = this.#damping;
     this.#damping = policy.adapt(before, ratio);
@@ -253,11 +272,11 @@ function planKey(samples: number): string {
 
 /** The worst of the blocks' outcomes. */
 function combine(outcomes: readonly RefreshOutcome[]): RefreshOutcome {
-  const failed = outcomes.find(({ failure }) => failure !== undefined);
   return {
     damping: Math.max(...outcomes.map(({ damping }) => damping)),
     retries: Math.max(...outcomes.map(({ retries }) => retries)),
-    failure: failed?.failure,
+    note: outcomes.find(({ note }) => note !== undefined)?.note,
+    failure: outcomes.find(({ failure }) => failure !== undefined)?.failure,
   };
 }
 
@@ -265,7 +284,7 @@ function combine(outcomes: readonly RefreshOutcome[]): RefreshOutcome {
 function judge(
   loss: number,
   norm: number,
-  { failure, retries, damping }: RefreshOutcome,
+  { failure, retries, damping, note }: RefreshOutcome,
   asked: number,
 ): string {
   if (!Number.isFinite(loss)) return `rejected: the loss is ${loss} at the current parameters`;
@@ -273,7 +292,7 @@ function judge(
   if (!Number.isFinite(norm)) return "rejected: the update is not finite";
   if (retries > 0)
     return `damping raised from ${short(asked)} to ${short(damping)}: a block was not positive definite`;
-  return "ok";
+  return note ?? "ok";
 }
 
 function short(value: number): string {

@@ -20,6 +20,7 @@ import {
   sum,
 } from "../graph/index.ts";
 import type { Random } from "../random.ts";
+import { BoundedCache } from "../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import type { NaturalSettings } from "./natural-method.ts";
@@ -40,8 +41,13 @@ type Directions = Map<string, SymbolicTensor>;
 /** How the targets of the Monte-Carlo Fisher come about. */
 export type Draws = "random" | "given";
 
+/** Refresh batches whose stale programs are kept. */
+const CACHED_STALE_PROGRAMS = 4;
+
 export class NaturalPlan {
   readonly samples: number;
+  /** The damping that the slots were refreshed with. */
+  damping = 0;
   readonly batch: { inputs: TypedArray; targets: TypedArray };
   /** Scalars that programs write: loss, the quadratic model's three. */
   readonly results: Readonly<Record<string, TypedArray>>;
@@ -58,6 +64,8 @@ export class NaturalPlan {
   readonly #sampledTargets: readonly SymbolicTensor[];
   readonly #arrays: Record<string, TypedArray>;
   readonly #programs = new Map<string, Promise<StepProgram>>();
+  /** By the plan whose slots they are bound to. */
+  readonly #stale = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
 
   constructor(
     problem: Problem,
@@ -160,25 +168,46 @@ export class NaturalPlan {
     return { program, direction };
   }
 
-  /** Gradient of this batch, direction by the slots of another plan, and the update. */
-  stale(kept: NaturalPlan): Promise<StepProgram> {
+  /** Gradient of this batch, direction by the slots of another plan, and the update, once it is compiled. */
+  staleOf(kept: NaturalPlan): StepProgram | undefined {
+    return this.#stale.get(kept);
+  }
+
+  compileStale(kept: NaturalPlan): Promise<StepProgram> {
     const arrays = { ...this.#arrays };
     kept.slots.forEach((slots, b) => {
       for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
     });
-    return this.#program(
-      `stale ${kept.samples}`,
-      () => {
-        const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
-        const directions: Directions = new Map();
-        kept.blocks.forEach((block, b) => {
-          const own = block.layers.map((layer) => layerVector(layer, gradient));
-          collect(directions, block, block.stale(own, kept.#slotInputs(b)));
-        });
-        return { loss: this.#loss(), ...this.#update(directions, () => gradient) };
-      },
-      arrays,
+    const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
+    const directions: Directions = new Map();
+    kept.blocks.forEach((block, b) => {
+      const own = block.layers.map((layer) => layerVector(layer, gradient));
+      collect(directions, block, block.stale(own, kept.#slotInputs(b)));
+    });
+    const outputs = { loss: this.#loss(), ...this.#update(directions, () => gradient) };
+    return this.#stale.getOrCreate(kept, () =>
+      StepProgram.compile(this.#problem.runtime, outputs, this.#state, arrays),
     );
+  }
+
+  /** Where iterative blocks start: at the last solution, or at zero where there is none. */
+  startFrom(last: NaturalPlan | undefined): void {
+    this.blocks.forEach(({ iterative }, b) => {
+      if (!iterative) return;
+      if (last) this.slots[b].solution.set(last.slots[b].solution);
+      else this.slots[b].solution.fill(0);
+    });
+  }
+
+  /** Takes over the gradient that another plan computed of its batch. */
+  takeGradient(other: NaturalPlan): void {
+    this.slots.forEach((slots, b) => {
+      slots.gradient.set(other.slots[b].gradient);
+    });
+    for (const parameter of this.#problem.model.parameters.keys()) {
+      const name = gradientName(parameter);
+      this.#arrays[name].set(other.#arrays[name]);
+    }
   }
 
   /** L(θ'), gᵀd and dᵀFd of the proposed parameters. */
@@ -206,6 +235,7 @@ export class NaturalPlan {
   }
 
   dispose(): void {
+    this.#stale.clear();
     for (const program of this.#programs.values()) {
       program.then((compiled) => compiled.dispose()).catch(() => {});
     }
@@ -266,14 +296,10 @@ export class NaturalPlan {
     return traceUpdate(this.#problem, rule, rule.scaled ? scaled : clipped);
   }
 
-  #program(
-    key: string,
-    trace: () => Record<string, SymbolicTensor>,
-    arrays: Readonly<Record<string, TypedArray>> = this.#arrays,
-  ): Promise<StepProgram> {
+  #program(key: string, trace: () => Record<string, SymbolicTensor>): Promise<StepProgram> {
     let program = this.#programs.get(key);
     if (!program) {
-      program = StepProgram.compile(this.#problem.runtime, trace(), this.#state, arrays);
+      program = StepProgram.compile(this.#problem.runtime, trace(), this.#state, this.#arrays);
       this.#programs.set(key, program);
     }
     return program;

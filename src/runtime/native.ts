@@ -19,7 +19,7 @@ import {
   type Runtime,
   type Session,
 } from "./session.ts";
-import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
+import { spinMicroseconds, threadsFor } from "./threads.ts";
 
 /** ONNX Runtime's `ORT_ENABLE_BASIC` and `ORT_ENABLE_ALL`. Its extended rewrites move scale factors into float32 attributes. */
 const OPTIMIZE_BASIC = 1;
@@ -73,7 +73,11 @@ class NativeRuntime implements Runtime {
       );
       ort.check(ort.call.SetIntraOpNumThreads(options, threadsFor(model.flops, this.threads)));
       ort.check(
-        ort.call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", SPIN_MICROSECONDS),
+        ort.call.AddSessionConfigEntry(
+          options,
+          "session.intra_op.spin_duration_us",
+          spinMicroseconds(model.flops),
+        ),
       );
       const pointer = await createSession(ort, model.bytes, options);
       const session = new NativeSession(ort, model, pointer, () => this.#sessions.delete(session));

@@ -2,7 +2,7 @@
 
 import { type OrtPackage, PackageRuntime, Queue } from "./ort-package.ts";
 import type { Runtime } from "./session.ts";
-import { SPIN_MICROSECONDS, threadsFor } from "./threads.ts";
+import { spinMicroseconds, threadsFor } from "./threads.ts";
 
 /** @throws Error when the package's binding cannot be loaded on this platform */
 export function openNodeRuntime(threads: number, notes: readonly string[]): Runtime {
@@ -19,7 +19,7 @@ export function openNodeRuntime(threads: number, notes: readonly string[]): Runt
     sessionOptions: (model) => ({
       executionProviders: ["cpu"],
       intraOpNumThreads: threadsFor(model.flops, threads),
-      extra: { session: { intra_op: { spin_duration_us: SPIN_MICROSECONDS } } },
+      extra: { session: { intra_op: { spin_duration_us: spinMicroseconds(model.flops) } } },
     }),
   });
 }
