@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { methods } from "../../src/index.ts";
+import { missingBuild, runProgram } from "./support.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const pages = [
+  ...readdirSync(root).filter((name) => name.endsWith(".md")),
+  ...readdirSync(join(root, "docs"), { recursive: true })
+    .map((name) => join("docs", name.toString()))
+    .filter((name) => name.endsWith(".md")),
+];
+const read = (page: string) => readFileSync(join(root, page), "utf8");
+const withoutCode = (text: string) => text.replace(/```[\s\S]*?```/g, "").replace(/`[^`\n]*`/g, "");
+
+/** GitHub's anchors of a page's headings. */
+function anchors(page: string): Set<string> {
+  const headings = read(page)
+    .replace(/```[\s\S]*?```/g, "")
+    .matchAll(/^#+ (.+)$/gm);
+  const slug = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-");
+  return new Set([...headings].map(([, heading]) => slug(heading)));
+}
+
+describe("documents", () => {
+  for (const page of pages) {
+    it(`${page}: every link leads somewhere`, () => {
+      const links = [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)|(?:srcset|src)="([^"]+)"/g)];
+      for (const [, markdown, html] of links) {
+        const link = markdown ?? html;
+        if (/^[a-z]+:/.test(link)) continue;
+        const [path, anchor] = link.split("#");
+        const target = path === "" ? page : relative(root, join(root, dirname(page), path));
+        assert.ok(existsSync(join(root, target)), `${page} links to ${link}`);
+        if (anchor !== undefined) assert.ok(anchors(target).has(anchor), `${page} links to ${link}`);
+      }
+    });
+  }
+
+  it("every method has a page and a line in the README and in docs/choosing.md", () => {
+    for (const { name } of methods) {
+      assert.ok(pages.includes(join("docs", "methods", `${name}.md`)), `docs/methods/${name}.md`);
+      assert.ok(read("README.md").includes(`docs/methods/${name}.md`), `README.md on ${name}`);
+      assert.ok(read("docs/choosing.md").includes(`methods/${name}.md`), `docs/choosing.md on ${name}`);
+    }
+  });
+
+  it("every method's page names each of its options", () => {
+    for (const { name, options } of methods) {
+      const page = read(`docs/methods/${name}.md`);
+      for (const option of options)
+        assert.ok(page.includes(`\`${option}\``), `docs/methods/${name}.md: ${option}`);
+    }
+  });
+
+  const programs = pages.flatMap((page) =>
+    [...read(page).matchAll(/```ts\n([\s\S]*?)```/g)]
+      .map(([, source], index) => ({ page, index: index + 1, source }))
+      .filter(({ source }) => /from "natgrad/.test(source)),
+  );
+  for (const { page, index, source } of programs) {
+    it(`${page}: program ${index} runs`, { skip: missingBuild(source) }, async () => {
+      const scratch = await mkdtemp(join(root, "examples", ".scratch-"));
+      try {
+        const file = join(scratch, "program.ts");
+        await writeFile(file, source.replaceAll(/"runs\/([^"]+)"/g, JSON.stringify(`${scratch}/$1`)));
+        await runProgram(file);
+      } finally {
+        await rm(scratch, { recursive: true });
+      }
+    });
+  }
+});
