@@ -81,7 +81,7 @@ export function conjugateGradientBlock(
       },
       async solve(apply, slots, damping) {
         const initial = Float64Array.from(slots.solution, (value) => warmStart * value);
-        const result = await conjugateGradient(apply, Float64Array.from(slots.gradient), {
+        const result = await conjugateGradient(apply, new Float64Array(slots.gradient), {
           maxIterations: iterations,
           tolerance,
           initial,
@@ -96,11 +96,11 @@ export function conjugateGradientBlock(
 
 /** A solve that ran out of iterations is used and reported; one that broke down is not used. */
 function describe(
-  { status, residual }: ConjugateGradientResult,
+  { status }: ConjugateGradientResult,
   iterations: number,
 ): Pick<RefreshOutcome, "note" | "failure"> {
   if (status === "converged" || status === "no more progress") return {};
-  if (status === "iteration limit reached" && residual < 1) {
+  if (status === "iteration limit reached") {
     return { note: `conjugate gradients stopped after ${iterations} iterations` };
   }
   return { failure: `conjugate gradients broke down: ${status}` };

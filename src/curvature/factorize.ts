@@ -26,8 +26,11 @@ export interface DampedSystem {
 /** Up to this order the work is so short that handing it to another thread costs more than it frees. */
 const LARGEST_SYNCHRONOUS_ORDER = 256;
 
-/** Work space of synchronous factorizations, by order. */
-const workspaces = new Map<number, { matrix: Float64Array; factor: Float64Array }>();
+/** Work space of synchronous factorizations. */
+const workspace = {
+  matrix: new Float64Array(LARGEST_SYNCHRONOUS_ORDER ** 2),
+  factor: new Float64Array(LARGEST_SYNCHRONOUS_ORDER ** 2),
+};
 
 /** Factorizes K + λI, with more damping where that fails, and writes what was asked for. */
 export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<RefreshOutcome> {
@@ -36,12 +39,13 @@ export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<Refr
 
 function solveNow(system: DampedSystem): RefreshOutcome {
   const { order, damping, solve, inverseFactor } = system;
-  const { matrix, factor } = workspaceOf(order);
+  const matrix = workspace.matrix.subarray(0, order * order);
+  const factor = workspace.factor.subarray(0, order * order);
   matrix.set(system.matrix);
   const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
   if (result.failure !== undefined) return failed(damping, result.failure);
   if (solve) {
-    const x = Float64Array.from(solve.b);
+    const x = new Float64Array(solve.b);
     if (!choleskySolve(result.factor, order, x)) return failed(damping, NOT_FINITE);
     solve.x.set(x);
   }
@@ -51,11 +55,11 @@ function solveNow(system: DampedSystem): RefreshOutcome {
 
 async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> {
   const { order, damping, solve, inverseFactor } = system;
-  const matrix = Float64Array.from(system.matrix);
+  const matrix = new Float64Array(system.matrix);
   const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
   if (result.failure !== undefined) return failed(damping, result.failure);
   if (solve) {
-    const x = Float64Array.from(solve.b);
+    const x = new Float64Array(solve.b);
     if (!(await choleskySolveAsync(result.factor, order, x))) return failed(damping, NOT_FINITE);
     solve.x.set(x);
   }
@@ -76,13 +80,4 @@ function failed(damping: number, failure: string): RefreshOutcome {
 
 function succeeded({ damping, retries }: Exclude<DampedFactor, { failure: string }>): RefreshOutcome {
   return { damping, retries };
-}
-
-function workspaceOf(order: number) {
-  let workspace = workspaces.get(order);
-  if (!workspace) {
-    workspace = { matrix: new Float64Array(order * order), factor: new Float64Array(order * order) };
-    workspaces.set(order, workspace);
-  }
-  return workspace;
 }

@@ -230,7 +230,7 @@ export class NaturalPlan {
     return async (vector) => {
       this.#arrays[`${b}/vector`].set(vector);
       await program.run();
-      return Float64Array.from(this.#arrays[`${b}/product`]);
+      return new Float64Array(this.#arrays[`${b}/product`]);
     };
   }
 

@@ -61,13 +61,25 @@ export function checkLearningRate(rate: LearningRate, name = "learningRate"): vo
     "exponential | cosine | piecewise | warmup",
   );
   if (rate.schedule === "warmup") {
-    requireOption(rate.steps > 0, `${name} steps`, rate.steps, "> 0");
+    requireOption(rate.steps > 0 && rate.steps < Infinity, `${name} steps`, rate.steps, "> 0");
     checkLearningRate(rate.then, name);
     return;
   }
-  requireOption(rate.initial >= 0, `${name} initial`, rate.initial, ">= 0");
+  const check = (part: string, value: number, valid: boolean, must: string) =>
+    requireOption(valid && Number.isFinite(value), `${name} ${part}`, value, must);
+  check("initial", rate.initial, rate.initial >= 0, "a number >= 0");
   if (rate.schedule === "exponential") {
-    requireOption(rate.decay > 0 && rate.decay <= 1, `${name} decay`, rate.decay, "in (0, 1]");
+    const { decay, every = 1 } = rate;
+    check("decay", decay, decay > 0 && decay <= 1, "in (0, 1]");
+    check("every", every, Number.isInteger(every) && every > 0, "a positive integer");
+  } else if (rate.schedule === "cosine") {
+    const { steps, final = 0 } = rate;
+    check("steps", steps, steps > 0, "> 0");
+    check("final", final, final >= 0, "a number >= 0");
+  } else {
+    const { milestones, factor = 0.1 } = rate;
+    const valid = Array.isArray(milestones) && milestones.every((step) => step >= 0);
+    requireOption(valid, `${name} milestones`, milestones, "a list of steps");
+    check("factor", factor, factor >= 0, "a number >= 0");
   }
-  if (rate.schedule === "cosine") requireOption(rate.steps > 0, `${name} steps`, rate.steps, "> 0");
 }

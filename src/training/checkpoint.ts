@@ -1,6 +1,6 @@
 /** Checkpoints: everything that decides the next bit, in one safetensors file. */
 import { UsageError } from "../errors.ts";
-import type { Method } from "../optimizers/optimizer.ts";
+import type { Method, MethodMemory } from "../optimizers/optimizer.ts";
 import type { RandomState } from "../random.ts";
 import { formatShape, type NamedTensors, sameShape, type Tensor } from "../tensor.ts";
 import { readSafetensors, writeSafetensors } from "./safetensors.ts";
@@ -24,6 +24,7 @@ export interface Identity {
   readonly likelihood: string;
   readonly dtype: string;
   readonly optimizer: string;
+  readonly seed: number;
 }
 
 interface Saved {
@@ -31,19 +32,13 @@ interface Saved {
   readonly identity: Identity;
   readonly progress: Progress;
   readonly random: RandomState;
-  readonly seed: number;
   readonly method: Readonly<Record<string, unknown>>;
 }
 
 const FORMAT = "natgrad checkpoint 1";
 const PARAMETER = "parameter/";
 
-export interface CheckpointContents {
-  readonly identity: Identity;
-  readonly progress: Progress;
-  readonly random: RandomState;
-  readonly seed: number;
-}
+export type CheckpointContents = Pick<Saved, "identity" | "progress" | "random">;
 
 /**
  * Writes a checkpoint atomically. Parameters go by their own names (`0.weight`), as other tools expect them; state by
@@ -73,13 +68,21 @@ export async function readCheckpoint(
   const { tensors, metadata } = await readSafetensors(path);
   const saved = parse(path, metadata.natgrad);
   checkIdentity(path, saved.identity, identity);
-  const current = method.state.current;
-  for (const [name, { shape }] of method.state.specs) {
-    const tensor = find(path, tensors, fileName(name), shape);
-    current[name].set(tensor.data);
+  const state = [...method.state.specs].map(([name, { shape }]) => {
+    return [name, find(path, tensors, fileName(name), shape)] as const;
+  });
+  recall(path, method, { tensors, values: saved.method });
+  for (const [name, { data }] of state) method.state.current[name].set(data); // once nothing can fail any more
+  return { progress: saved.progress, random: saved.random };
+}
+
+function recall(path: string, method: Method, memory: MethodMemory): void {
+  try {
+    method.recall(memory);
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${path} does not fit: ${error.message}`);
+    throw error;
   }
-  method.recall({ tensors, values: saved.method });
-  return { progress: saved.progress, random: saved.random, seed: saved.seed };
 }
 
 function fileName(state: string): string {
@@ -87,13 +90,17 @@ function fileName(state: string): string {
 }
 
 function parse(path: string, json: string | undefined): Saved {
-  const saved = json === undefined ? undefined : (JSON.parse(json) as Saved);
-  if (saved?.format !== FORMAT) throw new UsageError(`${path} is not a checkpoint of natgrad`);
-  return saved;
+  try {
+    const saved = JSON.parse(json ?? "null") as Saved | null;
+    if (saved?.format === FORMAT) return saved;
+  } catch {
+    // no JSON, so not ours either
+  }
+  throw new UsageError(`${path} is not a checkpoint of natgrad`);
 }
 
 function checkIdentity(path: string, saved: Identity, own: Identity): void {
-  for (const key of ["model", "inputShape", "likelihood", "dtype", "optimizer"] as const) {
+  for (const key of ["model", "inputShape", "likelihood", "dtype", "optimizer", "seed"] as const) {
     if (String(saved[key]) !== String(own[key])) {
       throw new UsageError(
         `${path} is a checkpoint of another run: its ${key} is ${saved[key]}, not ${own[key]}`,

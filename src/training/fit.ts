@@ -41,11 +41,11 @@ export async function* fit(
   const random = new Random(seed).fork("batches");
   const perEpoch = batchCount(dataset.inputs.shape[0], { batchSize });
   const last = trainer.progress.epoch + epochs;
+  let rejectedInARow = 0;
 
-  while (trainer.progress.epoch < last) {
+  while (trainer.progress.epoch < last && !signal?.aborted) {
     const { epoch, batch: start } = trainer.progress;
     let rejected = 0;
-    let rejectedInARow = 0;
     let latest: StepStatistics | undefined;
     const notices = new Set<string>();
     let clock = performance.now();

@@ -71,6 +71,8 @@ export async function createTrainer(
   requireOption(dtype === "float32" || dtype === "float64", "dtype", dtype, "float32 | float64");
   const shapeValid =
     config.inputShape.length > 0 && config.inputShape.every((d) => Number.isInteger(d) && d > 0);
+  requireOption(Number.isSafeInteger(seed), "seed", seed, "an integer");
+  requireOption(memoryLimit > 0, "memoryLimit", memoryLimit, "> 0 bytes");
   requireOption(shapeValid, "inputShape", formatShape(config.inputShape), "positive integers");
   const random = new Random(seed);
   const model = config.model.build(config.inputShape);
@@ -79,6 +81,12 @@ export async function createTrainer(
       `the model's output is ${formatShape(model.outputShape)} (must be one axis; end it with a dense layer)`,
     );
   }
+  requireOption(
+    model.parameters.size > 0,
+    "model",
+    config.model.describe(),
+    "one with a layer to train, such as dense",
+  );
   const runtime = placement.runtime ?? (await openRuntime({ device }));
   const problem: Problem = {
     runtime,
@@ -185,9 +193,8 @@ export class Trainer {
   async step(batch: Batch): Promise<StepStatistics> {
     this.#check(batch);
     const statistics = await this.#method.step(batch);
-    if (statistics.accepted) this.#advance({ step: this.#progress.step + 1 });
-    if (!Number.isFinite(statistics.loss))
-      return { ...statistics, status: explain(statistics.status, batch) };
+    if (!statistics.accepted) return { ...statistics, status: explain(statistics, batch) };
+    this.#advance({ step: this.#progress.step + 1 });
     return statistics;
   }
 
@@ -231,6 +238,7 @@ export class Trainer {
       `${sampledTargets.length} draws`,
       `${fisher.draws}, as in the fisher option`,
     );
+    for (const targets of sampledTargets) this.#check({ inputs: batch.inputs, targets });
     const drawn = sampledTargets.map((_, k) => `sampled/${k}`);
     const trace = new BatchFunction(
       this.#problem,
@@ -313,16 +321,12 @@ export class Trainer {
       identity: this.#identity(),
       progress: this.#progress,
       random: this.#problem.random.state(),
-      seed: this.config.seed,
     });
   }
 
   /** Reads a checkpoint of the same configuration. */
   async load(path: string): Promise<void> {
-    const { progress, random, seed } = await readCheckpoint(path, this.#method, this.#identity());
-    if (seed !== this.config.seed) {
-      throw new UsageError(`${path} was made with seed ${seed}, not ${this.config.seed}`);
-    }
+    const { progress, random } = await readCheckpoint(path, this.#method, this.#identity());
     this.#problem.random.restore(random);
     this.#progress = progress;
   }
@@ -342,13 +346,14 @@ export class Trainer {
   }
 
   #identity() {
-    const { model, inputShape, likelihood, dtype, optimizer } = this.config;
+    const { model, inputShape, likelihood, dtype, optimizer, seed } = this.config;
     return {
       model: model.describe(),
       inputShape,
       likelihood: likelihood.name,
       dtype,
       optimizer: optimizer.name,
+      seed,
     };
   }
 
@@ -369,10 +374,12 @@ export class Trainer {
   }
 }
 
-/** Says which input is to blame for a loss that is not finite, if one is. */
-function explain(status: string, { inputs }: Batch): string {
+/** The status of a rejected step, with the input that is to blame, if one is. */
+function explain({ status, loss }: StepStatistics, { inputs }: Batch): string {
   const index = inputs.data.findIndex((value) => !Number.isFinite(value));
-  if (index < 0) return `${status} (a smaller learning rate or more damping may help)`;
+  if (index < 0) {
+    return Number.isFinite(loss) ? status : `${status} (a smaller learning rate or more damping may help)`;
+  }
   const row = Math.floor(index / sizeOf(inputs.shape.slice(1)));
   return `rejected: the inputs hold ${inputs.data[index]} (sample ${row})`;
 }
