@@ -71,14 +71,7 @@ class NativeRuntime implements Runtime {
       ort.check(
         ort.call.SetSessionGraphOptimizationLevel(options, model.float64 ? OPTIMIZE_BASIC : OPTIMIZE_ALL),
       );
-      ort.check(ort.call.SetIntraOpNumThreads(options, threadsFor(model.flops, this.threads)));
-      ort.check(
-        ort.call.AddSessionConfigEntry(
-          options,
-          "session.intra_op.spin_duration_us",
-          spinMicroseconds(model.flops),
-        ),
-      );
+      this.#assignThreads(options, model.flops);
       const pointer = await createSession(ort, model.bytes, options);
       const session = new NativeSession(ort, model, pointer, () => this.#sessions.delete(session));
       this.#sessions.add(session);
@@ -86,6 +79,19 @@ class NativeRuntime implements Runtime {
     } finally {
       ort.call.ReleaseSessionOptions(options);
     }
+  }
+
+  /** Small models run on the calling thread, large ones on the shared pool or, where its size is not the one asked for, on their own. */
+  #assignThreads(options: Pointer, flops: number): void {
+    const { call } = this.#ort;
+    const threads = threadsFor(flops, this.threads);
+    if (threads > 1 && threads === this.#ort.pooledThreads) {
+      this.#ort.check(call.DisablePerSessionThreads(options));
+      return;
+    }
+    this.#ort.check(call.SetIntraOpNumThreads(options, threads));
+    const spin = spinMicroseconds(flops);
+    this.#ort.check(call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", spin));
   }
 
   dispose(): void {
