@@ -238,6 +238,24 @@ const REDUCTIONS: OperationCase[] = [
   ...reduction("sum", graph.sum, reference.total),
   ...reduction("mean", graph.mean, (values) => reference.total(values) / values.length),
   ...reduction("max", graph.max, (values) => Math.max(...values)),
+  ...[0, 1].map((axis) => ({
+    name: "sum",
+    variant: `matrix, axis ${axis}`,
+    inputs: [uniform([3, 4])],
+    build: (x: SymbolicTensor) => graph.sum(x, [axis]),
+    reference: (x: Dense) => reference.reduce(x, reference.total, [axis]),
+  })),
+  ...[[], [3], [2, 3], [2, 2, 3]].map((shape) => ({
+    name: "squaredNorm",
+    variant: show(shape),
+    inputs: [uniform(shape)],
+    build: graph.squaredNorm,
+    reference: (x: Dense) =>
+      reference.reduce(
+        elementwise((a) => a * a, x),
+        reference.total,
+      ),
+  })),
   ...[[2, 3], [3], [], [1, 3], [2, 1]].map((shape) => ({
     name: "sumTo",
     variant: `(4, 2, 3) to ${show(shape)}`,
