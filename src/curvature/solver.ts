@@ -60,7 +60,7 @@ export function solvedBlock(
     const order = chosen === "gram" ? `${rows} score rows` : `${dimension} parameters`;
     const remedy = chosen === "gram" ? "a smaller batch or solver: cg" : "solver: gram or cg";
     throw new UsageError(
-      `a ${structure} block of ${order} needs ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)} (use ${remedy})`,
+      `the ${structure} block of ${order} needs ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)} (use ${remedy})`,
     );
   }
   return chosen === "gram" ? sampleSpaceBlock(structure, scores) : parameterSpaceBlock(structure, scores);

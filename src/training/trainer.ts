@@ -2,6 +2,7 @@
 
 import { fisherMatrix } from "../curvature/parameter-space.ts";
 import type { CurvatureRow } from "../curvature/report.ts";
+import { formatBytes } from "../curvature/solver.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
 import { input } from "../graph/index.ts";
@@ -229,7 +230,7 @@ export class Trainer {
     const bytes = 8 * this.parameterCount ** 2;
     if (bytes > this.#problem.memoryLimit) {
       throw new UsageError(
-        `the Fisher matrix of ${this.parameterCount} parameters needs ${bytes} bytes, the limit is ${this.#problem.memoryLimit}`,
+        `the Fisher matrix of ${this.parameterCount} parameters needs ${formatBytes(bytes)}, the limit is ${formatBytes(this.#problem.memoryLimit)}`,
       );
     }
     requireOption(

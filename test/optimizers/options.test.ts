@@ -1,0 +1,136 @@
+/** Options are checked at the door: one line that says what is wrong and what would be right. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { createOptimizer, findMethod, methods } from "../../src/index.ts";
+import { isOneLine } from "../conformance/networks.ts";
+
+const rate = { learningRate: 0.1 };
+const schedule = (rest: object) => ({ learningRate: { initial: 0.1, ...rest } });
+const marquardt = (rest: object) => ({
+  ...rate,
+  damping: { policy: "levenberg-marquardt", initial: 0.1, ...rest },
+});
+
+const badRates: [object, RegExp][] = [
+  [{ learningRate: -1 }, /^invalid learningRate: -1 \(must be a number >= 0\)$/],
+  [{ learningRate: Number.NaN }, /^invalid learningRate: NaN /],
+  [{ learningRate: Number.POSITIVE_INFINITY }, /^invalid learningRate: Infinity /],
+  [{ learningRate: "0.1" }, /^invalid learningRate/],
+  [{ learningRate: undefined }, /^invalid learningRate/],
+  [{ learningRate: null }, /^invalid learningRate/],
+  [schedule({ schedule: "linear" }), /^invalid learningRate schedule: "linear" \(must be exponential \| /],
+  [schedule({ schedule: "exponential", decay: 0 }), /^invalid learningRate decay: 0 /],
+  [schedule({ schedule: "exponential", decay: 1.5 }), /^invalid learningRate decay: 1.5 /],
+  [schedule({ schedule: "exponential" }), /^invalid learningRate decay: undefined /],
+  [schedule({ schedule: "exponential", decay: 0.5, every: -2 }), /^invalid learningRate every: -2 /],
+  [schedule({ schedule: "exponential", decay: 0.5, initial: -1 }), /^invalid learningRate initial: -1 /],
+  [
+    schedule({ schedule: "exponential", decay: 0.5, initial: 1 / 0 }),
+    /^invalid learningRate initial: Infinity /,
+  ],
+  [schedule({ schedule: "cosine" }), /^invalid learningRate steps: undefined /],
+  [schedule({ schedule: "cosine", steps: 0 }), /^invalid learningRate steps: 0 /],
+  [schedule({ schedule: "cosine", steps: 5, final: -1 }), /^invalid learningRate final: -1 /],
+  [
+    schedule({ schedule: "piecewise" }),
+    /^invalid learningRate milestones: undefined \(must be a list of steps\)$/,
+  ],
+  [
+    schedule({ schedule: "piecewise", milestones: [1], factor: Number.NaN }),
+    /^invalid learningRate factor: NaN /,
+  ],
+  [schedule({ schedule: "warmup", steps: -1 }), /^invalid learningRate steps: -1 /],
+  [schedule({ schedule: "warmup", steps: 3 }), /^invalid learningRate/],
+];
+
+const badMomentum: [object, RegExp][] = [
+  [{ momentum: 1 }, /^invalid momentum: 1 \(must be in \[0, 1\)\)$/],
+  [{ momentum: -0.1 }, /^invalid momentum: -0.1 /],
+  [{ momentum: Number.NaN }, /^invalid momentum: NaN /],
+  [{ momentum: 0, nesterov: true }, /^invalid nesterov: true \(must be false without momentum\)$/],
+  [{ weightDecay: -1 }, /^invalid weightDecay: -1 /],
+];
+
+const badNatural: [object, RegExp][] = [
+  ...badMomentum,
+  [{ damping: -1 }, /^invalid damping: -1 \(must be >= 0/],
+  [{ damping: Number.NaN }, /^invalid damping: NaN /],
+  [{ damping: 1 / 0 }, /^invalid damping: Infinity /],
+  [{ damping: "0.1" }, /^invalid damping/],
+  [
+    { damping: { policy: "adaptive", initial: 1 } },
+    /^invalid damping policy: "adaptive" \(must be constant \| levenberg-marquardt\)$/,
+  ],
+  [marquardt({ initial: 0 }), /^invalid damping: 0 \(must be > 0 for levenberg-marquardt\)$/],
+  [marquardt({ every: 1.5 }), /^invalid damping every: 1.5 /],
+  [marquardt({ factor: 1 }), /^invalid damping factor: 1 /],
+  [marquardt({ minimum: 0 }), /^invalid damping minimum: 0 /],
+  [marquardt({ minimum: 2, maximum: 1 }), /^invalid damping minimum: 2 /],
+  [{ damping: 0, refreshEvery: 2 }, /^invalid damping: 0 \(must be > 0 with refreshEvery above 1/],
+  [{ damping: 0, fisher: "monte-carlo" }, /^invalid damping: 0 /],
+  [{ fisher: "fischer" }, /^invalid fisher: "fischer" \(must be empirical \| exact \| monte-carlo\)$/],
+  [{ fisher: { type: "monte-carlo", samples: 0 } }, /^invalid fisher samples: 0 /],
+  [{ fisher: { type: "monte-carlo", samples: 1.5 } }, /^invalid fisher samples: 1.5 /],
+  [{ solver: "lu" }, /^invalid solver: "lu" \(must be auto \| gram \| dense \| cg\)$/],
+  [{ solver: { type: "cg", iterations: 0 } }, /^invalid solver iterations: 0 /],
+  [{ solver: { type: "cg", tolerance: -1 } }, /^invalid solver tolerance: -1 /],
+  [{ solver: { type: "cg", warmStart: 2 } }, /^invalid solver warmStart: 2 /],
+  [{ refreshEvery: 0 }, /^invalid refreshEvery: 0 \(must be a positive integer\)$/],
+  [{ refreshEvery: 2.5 }, /^invalid refreshEvery: 2.5 /],
+  [{ klClip: 0 }, /^invalid klClip: 0 \(must be > 0\)$/],
+];
+
+const badAdaptive: [object, RegExp][] = [
+  [{ beta1: 1 }, /^invalid beta1: 1 /],
+  [{ beta2: -0.1 }, /^invalid beta2: -0.1 /],
+  [{ epsilon: 0 }, /^invalid epsilon: 0 \(must be > 0\)$/],
+  [{ weightDecay: Number.NaN }, /^invalid weightDecay: NaN /],
+];
+
+const bad: Record<string, [object, RegExp][]> = {
+  sgd: badMomentum,
+  rmsprop: [[{ decay: 1 }, /^invalid decay: 1 /], ...badAdaptive.slice(2)],
+  adam: badAdaptive,
+  adamw: badAdaptive,
+};
+
+for (const { name, kind, options, defaults } of methods) {
+  describe(name, () => {
+    it("refuses every bad value in one line", () => {
+      for (const [given, message] of [...badRates, ...(kind === "natural" ? badNatural : bad[name])]) {
+        assert.throws(
+          () => createOptimizer(name, given as never),
+          (error: Error) => {
+            assert.match(error.message, message, JSON.stringify(given));
+            return isOneLine(error);
+          },
+        );
+      }
+    });
+
+    it("takes its own defaults, by its own option names", () => {
+      const optimizer = createOptimizer(name);
+      assert.equal(optimizer.name, name);
+      assert.deepEqual(optimizer.options, defaults);
+      for (const key of Object.keys(defaults)) assert.ok(options.includes(key), key);
+    });
+
+    it("suggests the option that was meant", () => {
+      assert.throws(() => createOptimizer(name, { learningrate: 1 }), {
+        name: "UsageError",
+        message: `${name} has no option learningrate (did you mean learningRate?)`,
+      });
+    });
+  });
+}
+
+describe("findMethod", () => {
+  it("finds names in any case", () => {
+    assert.equal(findMethod("TENGraD").name, "tengrad");
+  });
+
+  it("suggests the method that was meant", () => {
+    assert.throws(() => findMethod("adma"), { message: "unknown optimizer: adma (did you mean adam?)" });
+    assert.throws(() => findMethod("x"), { message: /^unknown optimizer: x \(known: sgd, rmsprop, / });
+  });
+});
