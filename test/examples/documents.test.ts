@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { methods } from "../../src/index.ts";
 import { missingBuild, runProgram } from "./support.ts";
 
@@ -61,6 +63,26 @@ describe("documents", () => {
     }
   });
 
+  const help = join(root, "dist/cli/main.js");
+  const skip = existsSync(help) ? false : "dist/cli/main.js is absent (npm run build)";
+  it("docs/command-line.md names every option of every command, and no other", { skip }, async () => {
+    const commands = ["train", "compare", "resume", "methods", "data list", "data fetch", "doctor"];
+    const texts = await Promise.all(
+      commands.map(async (command) => {
+        const { stdout } = await promisify(execFile)(process.execPath, [
+          help,
+          ...command.split(" "),
+          "--help",
+        ]);
+        return stdout;
+      }),
+    );
+    const flags = (text: string) =>
+      new Set([...text.matchAll(/(?<![\w-])--[a-z][\w-]*/g)].map(([flag]) => flag));
+    const page = flags(read("docs/command-line.md"));
+    assert.deepEqual([...page].sort(), [...flags([...texts, "--version"].join("\n"))].sort());
+  });
+
   const programs = pages.flatMap((page) =>
     [...read(page).matchAll(/```ts\n([\s\S]*?)```/g)]
       .map(([, source], index) => ({ page, index: index + 1, source }))
@@ -71,7 +93,10 @@ describe("documents", () => {
       const scratch = await mkdtemp(join(root, "examples", ".scratch-"));
       try {
         const file = join(scratch, "program.ts");
-        await writeFile(file, source.replaceAll(/"runs\/([^"]+)"/g, JSON.stringify(`${scratch}/$1`)));
+        await writeFile(
+          file,
+          source.replaceAll(/"([\w-]+\.safetensors)"/g, JSON.stringify(join(scratch, "$1"))),
+        );
         await runProgram(file);
       } finally {
         await rm(scratch, { recursive: true });
