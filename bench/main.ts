@@ -29,8 +29,8 @@ const options = new Command("npm run bench --")
   .description("Times training steps of natgrad, PyTorch and TensorFlow.js on the same work, batch 128.")
   .option("--case <names>", `of ${Object.keys(networks).join(", ")}`, listOf(networks), Object.keys(networks))
   .option("--method <names>", `of ${Object.keys(methods).join(", ")}`, listOf(methods), Object.keys(methods))
-  .option("--seconds <number>", "length of one contender's turn", positive, 0.5)
-  .option("--rounds <number>", "turns of each contender", positive, 5)
+  .option("--seconds <number>", "length of one contender's turn", positive, 0.2)
+  .option("--rounds <number>", "most turns of each contender", positive, 9)
   .addOption(new Option("--peers <which>").choices(["all", "none", "pytorch", "tfjs"]).default("all"))
   .option("--json", "one JSON object a line on stdout")
   .option("--source", "time the source instead of dist/")
@@ -55,7 +55,7 @@ try {
       const row = { case: caseName, method: methodName, timings };
       rows.push(row);
       if (options.json) console.log(JSON.stringify(withRatios(row)));
-      else note(summary(row));
+      note(summary(row));
     }
   }
 } finally {
@@ -68,7 +68,7 @@ if (!options.json) {
     console.log(description);
   }
   console.log(
-    `Microseconds per step, least (median) of ${options.rounds} rounds; ratios of natgrad's least to the peer's.`,
+    `Microseconds per step, least (median) of the rounds; ratios of natgrad's least to the peer's.`,
   );
   console.log(formatTable(rows));
 }

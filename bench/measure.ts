@@ -15,13 +15,17 @@ export interface Timing {
 export interface MeasureOptions {
   /** How long a contender runs in one round. */
   readonly seconds: number;
+  /** Most rounds; fewer where they take long. */
   readonly rounds: number;
   /** Takes a line for people about a contender that failed or does other work than natgrad. */
   readonly note: (line: string) => void;
 }
 
 /** Compilers, caches and thread pools settle for this long before the first round. */
-const WARM_UP_SECONDS = 0.5;
+const WARM_UP_SECONDS = 0.4;
+
+/** No further round starts after this long, but two rounds are always run. */
+const LONGEST_SECONDS = 30;
 
 /** Losses of the first steps may differ by rounding only; the optimizers amplify that a little. */
 const LOSS_TOLERANCE = 1e-3;
@@ -43,7 +47,9 @@ export async function measure(
     const accepted = contenders.filter((contender) => agrees(contender, contenders[0], note));
     const times = accepted.map((): number[] => []);
     for (const contender of accepted) await contender.run(WARM_UP_SECONDS);
+    const start = performance.now();
     for (let round = 0; round < rounds; round++) {
+      if (round >= 2 && performance.now() - start > 1000 * LONGEST_SECONDS) break;
       for (const [k, contender] of accepted.entries()) times[k].push(await contender.run(seconds));
     }
     return accepted.map(({ definition: { name, engine }, introduction: { description } }, k) => {
