@@ -1,0 +1,149 @@
+/** `config.json`: all that it takes to do a run again, or to go on with it. */
+import { createHash } from "node:crypto";
+import type { DataSplit, Dataset, DatasetOptions } from "../data/index.ts";
+import { loadDataset } from "../data/index.ts";
+import { requireOption, UsageError } from "../errors.ts";
+import * as nn from "../nn/index.ts";
+import { createOptimizer } from "../optimizers/index.ts";
+import type { Device } from "../runtime/session.ts";
+import { type FloatDType, sizeOf, type TypedArray } from "../tensor.ts";
+import { readConfig } from "../training/run-folder.ts";
+import type { TrainerConfig } from "../training/trainer.ts";
+
+export interface RunConfig {
+  readonly format: typeof FORMAT;
+  /** Version of natgrad that made it. */
+  readonly natgrad: string;
+  /** Commands, one after another, that lead here. */
+  readonly commands: readonly string[];
+  readonly dataset: {
+    /** A name, or the whole path of a file. */
+    readonly source: string;
+    readonly options: Omit<DatasetOptions, "onProgress" | "signal">;
+    /** Digest of the training rows as the network gets them. */
+    readonly fingerprint: string;
+  };
+  readonly model: ModelConfig;
+  readonly optimizer: { readonly name: string; readonly options: Readonly<Record<string, unknown>> };
+  readonly training: TrainingConfig;
+}
+
+export interface ModelConfig {
+  /** Units of the hidden layers. */
+  readonly hidden: readonly number[];
+  readonly activation: ActivationName;
+}
+
+export interface TrainingConfig {
+  /** Epochs in all. */
+  readonly epochs: number;
+  /** Seconds of training, if they are limited. */
+  readonly timeBudget?: number;
+  readonly batchSize: number;
+  readonly dtype: FloatDType;
+  readonly device: Device;
+  readonly seed: number;
+}
+
+export const FORMAT = "natgrad run 1";
+
+const activations = {
+  tanh: nn.tanh,
+  relu: nn.relu,
+  leakyRelu: nn.leakyRelu,
+  sigmoid: nn.sigmoid,
+  gelu: nn.gelu,
+  softplus: nn.softplus,
+  elu: nn.elu,
+  sin: nn.sin,
+} as const;
+
+export type ActivationName = keyof typeof activations;
+export const activationNames = Object.keys(activations) as ActivationName[];
+
+/**
+ * The config of a run folder.
+ *
+ * @throws UsageError when the folder holds no run of ours; RunError when `config.json` is damaged
+ */
+export async function readRunConfig(folder: string): Promise<RunConfig> {
+  const config = (await readConfig(folder)) as unknown as RunConfig;
+  const parts = [config.dataset, config.dataset?.options, config.model, config.optimizer, config.training];
+  const whole = parts.every((part) => typeof part === "object" && part !== null);
+  if (config.format !== FORMAT || !whole || !Array.isArray(config.commands)) {
+    throw new UsageError(
+      `${folder}/config.json does not describe a single run (its format is not "${FORMAT}")`,
+    );
+  }
+  return config;
+}
+
+/**
+ * The data of a run.
+ *
+ * @throws UsageError when they are not the data that the run began with
+ */
+export async function loadRunData({ dataset }: RunConfig): Promise<DataSplit> {
+  const split = await loadDataset(dataset.source, dataset.options);
+  if (fingerprint(split.training) !== dataset.fingerprint) {
+    throw new UsageError(`${dataset.source} has changed since the run began; train anew`);
+  }
+  return split;
+}
+
+/** Digest of a dataset's numbers. */
+export function fingerprint({ inputs, targets }: Dataset): string {
+  const bytes = ({ buffer, byteOffset, byteLength }: TypedArray) =>
+    new Uint8Array(buffer, byteOffset, byteLength);
+  const digest = createHash("sha256").update(bytes(inputs.data)).update(bytes(targets.data)).digest("hex");
+  return digest.slice(0, 32);
+}
+
+/**
+ * What the trainer takes: the output layer and the likelihood follow the task.
+ *
+ * @throws UsageError when an option is out of range
+ */
+export function trainerConfig(
+  config: Omit<RunConfig, "commands" | "natgrad" | "format">,
+  data: Dataset,
+): TrainerConfig {
+  const { model, optimizer, training } = config;
+  const { batchSize, dtype, device, seed } = training;
+  const rows = data.inputs.shape[0];
+  requireOption(
+    batchSize <= rows,
+    "--batch-size",
+    batchSize,
+    `at most ${rows}, the training rows of ${data.name}`,
+  );
+  return {
+    model: buildModel(model, outputUnits(data)),
+    inputShape: data.inputs.shape.slice(1),
+    likelihood: likelihoodOf(data),
+    optimizer: createOptimizer(optimizer.name, optimizer.options),
+    ...{ batchSize, dtype, device, seed },
+  };
+}
+
+function buildModel({ hidden, activation }: ModelConfig, outputs: number): nn.Model {
+  requireOption(Array.isArray(hidden), "hidden", hidden, "a list of layer sizes");
+  requireOption(activationNames.includes(activation), "activation", activation, activationNames.join(" | "));
+  const layers = hidden.flatMap((units) => [nn.dense(units), activations[activation]()]);
+  return nn.sequential([...layers, nn.dense(outputs)]);
+}
+
+function outputUnits({ task, targets }: Dataset): number {
+  return task.kind === "classification" ? task.classNames.length : sizeOf(targets.shape.slice(1));
+}
+
+function likelihoodOf({ task }: Dataset): nn.Likelihood {
+  switch (task.kind) {
+    case "regression":
+      return nn.gaussian();
+    case "classification":
+      return nn.categorical();
+    case "binary":
+      return nn.bernoulli();
+  }
+}

@@ -1,0 +1,166 @@
+/** One run in its folder: trains, logs every epoch, keeps the checkpoint fresh, and can be stopped at any step. */
+import { join } from "node:path";
+import type { DataSplit } from "../data/index.ts";
+import { RunError } from "../errors.ts";
+import type { StepStatistics } from "../optimizers/index.ts";
+import type { FitOptions } from "../training/fit.ts";
+import { type EpochRecord, openMetrics, type RunRecord, runFiles } from "../training/run-folder.ts";
+import type { Trainer } from "../training/trainer.ts";
+import type { RunConfig } from "./run-config.ts";
+
+export interface RunRequest {
+  readonly name: string;
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly split: DataSplit;
+  /** New, or resumed from the folder's checkpoint. */
+  readonly trainer: Trainer;
+  /** Records of the epochs that the checkpoint already has. */
+  readonly records?: readonly EpochRecord[];
+  readonly signal: AbortSignal;
+  readonly onStep: (progress: StepProgress) => void;
+  readonly onEpoch: (record: EpochRecord) => void;
+  /** Milliseconds between checkpoints within an epoch; default ten minutes. */
+  readonly checkpointInterval?: number;
+}
+
+export interface StepProgress {
+  /** What is done of the whole run, 0 to 1. */
+  readonly fraction: number;
+  /** Epochs done, the one under way counted in part. */
+  readonly epoch: number;
+  readonly statistics: StepStatistics;
+}
+
+export interface RunOutcome {
+  readonly record: RunRecord;
+  /** Why training could not go on, if it could not. */
+  readonly failure?: RunError;
+}
+
+const TEN_MINUTES = 600_000;
+
+/**
+ * Trains until the epochs or the seconds of the config are used up, the signal comes or the method diverges. However it
+ * ends, `metrics.jsonl` holds every finished epoch and `checkpoint.safetensors` the last state that was good.
+ *
+ * @throws RunError when the folder cannot be written any more
+ */
+export async function performRun(request: RunRequest): Promise<RunOutcome> {
+  const { folder, config, split, trainer, signal, checkpointInterval = TEN_MINUTES } = request;
+  const epochs = [...(request.records ?? [])];
+  const saver = new CheckpointSaver(trainer, join(folder, runFiles.checkpoint));
+  const metrics = await writing(join(folder, runFiles.metrics), () => openMetrics(folder));
+  const keep = async (record: EpochRecord) => {
+    epochs.push(record);
+    await writing(join(folder, runFiles.metrics), () => metrics.append(record));
+    // The record goes first: a checkpoint without its record could not be told from one with it.
+    await saver.save();
+    request.onEpoch(record);
+  };
+  const onStep: FitOptions["onStep"] = (statistics, { epoch, batch, batches, seconds }) => {
+    if (performance.now() - saver.lastSave > checkpointInterval) saver.saveInBackground();
+    const done = epoch + batch / batches;
+    const { timeBudget = Number.POSITIVE_INFINITY } = config.training;
+    const fraction = Math.min(1, Math.max(done / config.training.epochs, seconds / timeBudget));
+    request.onStep({ fraction, epoch: done, statistics });
+  };
+
+  let failure: RunError | undefined;
+  try {
+    if (epochs.length === 0) await keep(await measure(trainer, split));
+    const remaining = config.training.epochs - trainer.progress.epoch;
+    const spent = trainer.progress.seconds >= (config.training.timeBudget ?? Number.POSITIVE_INFINITY);
+    if (!signal.aborted && !spent) {
+      const options = { ...{ epochs: remaining, signal, onStep }, validation: split.validation };
+      const fitting = trainer.fit(split.training, { ...options, timeBudget: config.training.timeBudget });
+      failure = await consume(fitting, keep);
+    }
+    if (failure === undefined) await saver.save();
+  } finally {
+    await metrics.close();
+  }
+  const { step } = trainer.progress;
+  const status = failure?.message ?? (signal.aborted ? `stopped at step ${step}` : "finished");
+  return { record: { ...describeRun(request, epochs), status }, failure };
+}
+
+/** Stores every record; returns what training failed by, and throws what storing failed by. */
+async function consume(
+  fitting: AsyncGenerator<EpochRecord, void, void>,
+  keep: (record: EpochRecord) => Promise<void>,
+): Promise<RunError | undefined> {
+  for (;;) {
+    let next: IteratorResult<EpochRecord, void>;
+    try {
+      next = await fitting.next();
+    } catch (error) {
+      if (error instanceof RunError) return error;
+      throw error;
+    }
+    if (next.done) return undefined;
+    await keep(next.value);
+  }
+}
+
+/** A run's record without its end. */
+function describeRun(
+  { name, config, trainer }: RunRequest,
+  epochs: EpochRecord[],
+): Omit<RunRecord, "status"> {
+  const { name: optimizer, options } = config.optimizer;
+  const { parameterCount } = trainer;
+  return { ...{ name, optimizer, options, epochs, parameterCount }, curvature: trainer.curvature() };
+}
+
+/** The model before training, as epoch 0. */
+async function measure(trainer: Trainer, { training, validation }: DataSplit): Promise<EpochRecord> {
+  const before = await trainer.evaluate(training);
+  const held = await trainer.evaluate(validation);
+  return {
+    ...{ epoch: 0, step: 0, seconds: 0, trainLoss: before.loss, validationLoss: held.loss },
+    ...{ metric: held.metric, learningRate: 0, rejectedSteps: 0, notices: [] },
+  };
+}
+
+/** Saves one checkpoint at a time. */
+class CheckpointSaver {
+  /** When the last save began, in milliseconds. */
+  lastSave = performance.now();
+  readonly #trainer: Trainer;
+  readonly #path: string;
+  #pending: Promise<void> = Promise.resolve();
+  #busy = false;
+
+  constructor(trainer: Trainer, path: string) {
+    this.#trainer = trainer;
+    this.#path = path;
+  }
+
+  /** Saves the state as it is now; training may go on at once, the state has been copied. */
+  saveInBackground(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.lastSave = performance.now();
+    const saving = writing(this.#path, () => this.#trainer.save(this.#path));
+    this.#pending = saving.finally(() => {
+      this.#busy = false;
+    });
+    this.#pending.catch(() => {}); // the next save() throws it
+  }
+
+  async save(): Promise<void> {
+    await this.#pending;
+    this.saveInBackground();
+    await this.#pending;
+  }
+}
+
+/** Says which file could not be written. */
+async function writing<T>(path: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    throw new RunError(`cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,235 @@
+/** The options that `train` and `compare` share, and what they amount to on given data. */
+import { resolve } from "node:path";
+import { type Command, Option } from "commander";
+import {
+  batchCount,
+  type DataSplit,
+  type Dataset,
+  type DatasetOptions,
+  listDatasets,
+  loadDataset,
+} from "../data/index.ts";
+import type { FisherOption } from "../fisher/index.ts";
+import { findMethod, type LearningRate } from "../optimizers/index.ts";
+import type { Device } from "../runtime/session.ts";
+import type { FloatDType } from "../tensor.ts";
+import {
+  type Assignment,
+  assignment,
+  column,
+  commaSeparated,
+  hiddenLayers,
+  integer,
+  number,
+  oneOf,
+  positiveInteger,
+  positiveNumber,
+} from "./arguments.ts";
+import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } from "./defaults.ts";
+import {
+  type ActivationName,
+  activationNames,
+  FORMAT,
+  fingerprint,
+  type RunConfig,
+  type TrainingConfig,
+} from "./run-config.ts";
+import { natgradVersion } from "./version.ts";
+
+export interface TrainingOptions {
+  readonly hidden: readonly number[];
+  readonly activation: ActivationName;
+  readonly epochs?: number;
+  readonly batchSize?: number;
+  readonly timeBudget?: number;
+  readonly learningRate?: number;
+  readonly schedule: "constant" | "cosine";
+  readonly damping?: number;
+  readonly fisher?: FisherOption;
+  readonly option?: readonly Assignment[];
+  readonly target?: readonly (string | number)[];
+  readonly task?: DatasetOptions["task"];
+  readonly logTarget?: boolean;
+  readonly drop?: readonly string[];
+  readonly delimiter?: string;
+  readonly header?: boolean;
+  readonly rows?: number;
+  readonly validation?: number;
+  readonly dtype: FloatDType;
+  readonly device: Device;
+  readonly name?: string;
+  readonly runsDir: string;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+const choice = <T extends string>(flags: string, description: string, choices: readonly T[]) => {
+  const flag = /--[\w-]+/.exec(flags)![0];
+  return new Option(flags, `${description}: ${choices.join(", ")}`).argParser(oneOf(flag, choices));
+};
+
+/** Adds the options to a command. */
+export function addTrainingOptions(command: Command): Command {
+  return command
+    .optionsGroup("Model:")
+    .option("--hidden <sizes>", "units of the hidden layers, or none", hiddenLayers, [...defaultHidden])
+    .addOption(
+      choice("--activation <name>", "after every hidden layer", activationNames).default(defaultActivation),
+    )
+    .optionsGroup("Training:")
+    .option(
+      "--epochs <n>",
+      "passes over the training rows (default: about 3,000 steps)",
+      positiveInteger("--epochs"),
+    )
+    .option(
+      "--time-budget <seconds>",
+      "stop after so many seconds of training",
+      positiveNumber("--time-budget"),
+    )
+    .option(
+      "--batch-size <n>",
+      "rows a step (default: 128, or all if fewer)",
+      positiveInteger("--batch-size"),
+    )
+    .option("--learning-rate <x>", "step size (default: the method's own)", number("--learning-rate"))
+    .addOption(
+      choice("--schedule <name>", "what becomes of the learning rate", ["constant", "cosine"]).default(
+        "constant",
+      ),
+    )
+    .option("--damping <x>", "added to the curvature (default: the method's own)", number("--damping"))
+    .addOption(
+      choice("--fisher <type>", "whose targets the curvature uses", ["empirical", "exact", "monte-carlo"]),
+    )
+    .option(
+      "--option <key=value>",
+      "any other option of the method, see natgrad methods; repeatable",
+      assignment,
+    )
+    .optionsGroup("Data:")
+    .option(
+      "--target <column>",
+      "column to predict, by name or index (default: the last); repeatable",
+      column,
+    )
+    .addOption(
+      choice("--task <kind>", "what to predict (default: told from the target)", [
+        "regression",
+        "classification",
+        "binary",
+      ]),
+    )
+    .option("--log-target", "predict the logarithm of the target")
+    .option("--drop <columns>", "columns to leave out, separated by commas; repeatable", commaSeparated)
+    .option(
+      "--delimiter <text>",
+      'between the cells, also "tab" or "whitespace" (default: told from the file)',
+    )
+    .option("--header", "the first line names the columns (default: told from the file)")
+    .option("--no-header", "the first line is data")
+    .option("--rows <n>", "rows to draw, for built-in tasks", positiveInteger("--rows"))
+    .option(
+      "--validation <fraction>",
+      "share of the rows kept for validation (default: 0.2)",
+      number("--validation"),
+    )
+    .optionsGroup("Run:")
+    .addOption(choice("--dtype <type>", "number format", ["float32", "float64"] as const).default("float32"))
+    .addOption(
+      choice("--device <name>", "where to compute", ["cpu", "wasm", "webgpu", "auto"] as const).default(
+        "cpu",
+      ),
+    )
+    .option("--name <name>", "name of the run's folder (default: the dataset's name)")
+    .option("--runs-dir <folder>", "where run folders are made", "runs")
+    .option("--seed <n>", "seed of everything random", integer("--seed"), 0)
+    .option("--json", "one JSON object a line on stdout")
+    .optionsGroup("Options:");
+}
+
+/** Data with the options that made them. */
+export interface LoadedData {
+  readonly split: DataSplit;
+  readonly dataset: RunConfig["dataset"];
+}
+
+export async function loadData(
+  source: string,
+  options: TrainingOptions,
+  signal?: AbortSignal,
+): Promise<LoadedData> {
+  const { target, task, logTarget, drop, delimiter, header, rows, validation, dtype, seed } = options;
+  const wanted = { target, task, logTarget, drop, delimiter, header, rows, validation, dtype, seed };
+  const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+  const split = await loadDataset(source, { ...given, signal });
+  const known = listDatasets().some(({ name }) => name === source);
+  const dataset = {
+    ...{ source: known ? source : resolve(source), options: given as RunConfig["dataset"]["options"] },
+    fingerprint: fingerprint(split.training),
+  };
+  return { split, dataset };
+}
+
+/** How to train on these data: what was asked for, defaults where nothing was. */
+export function trainingConfig(options: TrainingOptions, training: Dataset): TrainingConfig {
+  const { timeBudget, dtype, device, seed } = options;
+  const rows = training.inputs.shape[0];
+  const batchSize = options.batchSize ?? defaultBatchSize(rows);
+  const unlimited = timeBudget === undefined ? defaultEpochs(rows, batchSize) : MANY_EPOCHS;
+  return { epochs: options.epochs ?? unlimited, timeBudget, batchSize, dtype, device, seed };
+}
+
+/** Where only the seconds are limited. */
+export const MANY_EPOCHS = 1_000_000;
+
+/**
+ * The options of one method: its defaults, `--learning-rate`, `--damping`, `--fisher`, `--option`, and the schedule on top.
+ *
+ * @param lenient leave out what the method does not take, unless it names the method
+ * @throws UsageError for an unknown method
+ */
+export function methodOptions(
+  name: string,
+  { learningRate, damping, fisher, option = [] }: TrainingOptions,
+  lenient: boolean,
+): Record<string, unknown> {
+  const method = findMethod(name);
+  const general = option.filter((one) => one.method === undefined);
+  const own = option.filter((one) => one.method?.toLowerCase() === method.name.toLowerCase());
+  const entries: [string, unknown][] = [
+    ["learningRate", learningRate],
+    ["damping", damping],
+    ["fisher", fisher],
+    ...general.map(({ key, value }): [string, unknown] => [key, value]),
+  ];
+  const taken = entries.filter(([key, value]) => {
+    return value !== undefined && (!lenient || method.options.includes(key));
+  });
+  const specific = own.map(({ key, value }) => [key, value]);
+  return { ...method.defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
+}
+
+/** Puts a number's learning rate on the schedule, which ends with the run. */
+export function onSchedule(
+  options: Readonly<Record<string, unknown>>,
+  schedule: TrainingOptions["schedule"],
+  { epochs, batchSize }: TrainingConfig,
+  rows: number,
+): Record<string, unknown> {
+  const { learningRate } = options;
+  if (schedule === "constant" || typeof learningRate !== "number") return { ...options };
+  const steps = epochs * batchCount(rows, { batchSize });
+  const cosine: LearningRate = { schedule, initial: learningRate, final: learningRate / 100, steps };
+  return { ...options, learningRate: cosine };
+}
+
+/** Everything that `config.json` says. */
+export function runConfig(
+  parts: Pick<RunConfig, "dataset" | "optimizer" | "training">,
+  { hidden, activation }: TrainingOptions,
+  command: string,
+): RunConfig {
+  const model = { hidden, activation };
+  return { format: FORMAT, natgrad: natgradVersion(), commands: [command], ...parts, model };
+}
