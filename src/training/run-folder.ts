@@ -6,8 +6,9 @@
  *     checkpoint.safetensors   the model and the optimizer (`safetensors.ts`)
  *     report.html              the report (`../report`)
  */
+import { existsSync } from "node:fs";
 import { mkdir, open, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { CurvatureRow } from "../curvature/report.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
@@ -87,7 +88,7 @@ export async function createRunFolder(base: string, name: string): Promise<strin
     'a folder name of up to 100 characters, without / \\ : * ? " < > |',
   );
   try {
-    await mkdir(base, { recursive: true });
+    await makeFolders(base);
     for (let attempt = 1; ; attempt++) {
       const folder = join(base, attempt === 1 ? name : `${name}-${attempt}`);
       if (await makeFolder(folder)) return folder;
@@ -222,6 +223,18 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new RunError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** `mkdir -p`, step by step: Node's own never ends where a parent exists and takes no folders (`/proc`, Node 20). */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await makeFolder(path);
+  } catch (error) {
+    const parent = dirname(path);
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || existsSync(parent)) throw error;
+    await makeFolders(parent);
+    await makeFolder(path);
   }
 }
 
