@@ -62,6 +62,7 @@ function adamRule(options: AdamOptions, decay: { weightDecay: number; decoupled:
   return {
     scaled: false,
     slots: ["mean", "meanSquare"],
+    divisor: "meanSquare",
     scalars: (step, learningRate) => ({
       stepSize: learningRate / (1 - beta1 ** (step + 1)),
       inverseCorrection: 1 / Math.sqrt(1 - beta2 ** (step + 1)),

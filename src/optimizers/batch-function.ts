@@ -24,6 +24,7 @@ export class BatchFunction {
   readonly #trace: (traced: TracedBatch) => NamedOutputs;
   readonly #extras: Readonly<Record<string, TypedArray>>;
   readonly #plans = new BoundedCache<number, Plan>(CACHED_BATCH_SIZES);
+  #last: Promise<unknown> = Promise.resolve();
 
   /**
    * @param trace the results by name; it may read the inputs that {@link traceBatch}, the state and `extras` provide
@@ -41,8 +42,14 @@ export class BatchFunction {
     this.#extras = Object.fromEntries([...extras].map(([name, { data }]) => [name, data]));
   }
 
-  /** Fresh copies of the results on a batch. */
-  async call(batch: Batch): Promise<Record<string, Tensor>> {
+  /** Fresh copies of the results on a batch. Calls take turns: they share the arrays of their batch size. */
+  call(batch: Batch): Promise<Record<string, Tensor>> {
+    const result = this.#last.then(() => this.#run(batch));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #run(batch: Batch): Promise<Record<string, Tensor>> {
     const samples = batch.inputs.shape[0];
     const plan =
       this.#plans.get(samples) ?? (await this.#plans.getOrCreate(samples, () => this.#plan(samples)));

@@ -10,7 +10,7 @@ import type { UpdateRule } from "./rule.ts";
 import { type LearningRate, learningRateAt } from "./schedule.ts";
 import { StepProgram } from "./step-program.ts";
 import { batchArrays, loadBatch, traceBatch, traceNamedGradient } from "./traced-batch.ts";
-import { loadScalars, stateSpecs, stepNorm, traceUpdate, updateArrays } from "./update.ts";
+import { divisorIsFinite, loadScalars, stateSpecs, stepNorm, traceUpdate, updateArrays } from "./update.ts";
 
 /** Batch sizes whose programs are kept. */
 const CACHED_BATCH_SIZES = 8;
@@ -69,11 +69,13 @@ class FirstOrderMethod implements Method {
 
     const loss = plan.loss[0];
     const norm = stepNorm(this.#problem, this.state, this.#scalars);
-    const status = Number.isFinite(loss)
-      ? Number.isFinite(norm)
+    const finite =
+      Number.isFinite(norm) && divisorIsFinite(this.#problem, this.#rule, this.state, this.#scalars);
+    const status = !Number.isFinite(loss)
+      ? `rejected: the loss is ${loss} at the current parameters`
+      : finite
         ? "ok"
-        : "rejected: the update is not finite"
-      : `rejected: the loss is ${loss} at the current parameters`;
+        : "rejected: the update is not finite";
     const accepted = status === "ok";
     if (accepted) {
       this.state.accept();

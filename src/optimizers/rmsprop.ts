@@ -36,6 +36,7 @@ export function rmsprop(options: RmspropOptions): Optimizer {
   return firstOrder("rmsprop", options, {
     scaled: false,
     slots: ["meanSquare"],
+    divisor: "meanSquare",
     scalars: (_, learningRate) => ({ learningRate }),
     update({ parameter, gradient, slots, scalars }) {
       const g = weightDecay === 0 ? gradient : add(gradient, multiply(parameter, weightDecay));

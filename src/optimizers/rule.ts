@@ -25,6 +25,11 @@ export interface UpdateRule {
   readonly scaled: boolean;
   /** Names of the per-parameter state, which starts at zero. */
   readonly slots: readonly string[];
+  /**
+   * The slot that the step is divided by, if there is one. When a gradient's square overflows there, the step becomes 0
+   * and would for ever: such an update is rejected.
+   */
+  readonly divisor?: string;
   /** Names and values of the scalars of a step, counted from 0. */
   scalars(step: number, learningRate: number): Readonly<Record<string, number>>;
   update(inputs: UpdateInputs): UpdateResult;

@@ -1,7 +1,15 @@
 /** Traces an update rule over all parameters, and what is reported of it. */
 
 import type { SlotSpec } from "../curvature/block.ts";
-import { add, input, type NamedOutputs, type SymbolicTensor, squaredNorm, subtract } from "../graph/index.ts";
+import {
+  add,
+  input,
+  type NamedOutputs,
+  type SymbolicTensor,
+  squaredNorm,
+  subtract,
+  sum,
+} from "../graph/index.ts";
 import { allocate, type TypedArray } from "../tensor.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import type { Problem } from "./optimizer.ts";
@@ -24,7 +32,7 @@ export function stateSpecs({ model, dtype }: Problem, rule: UpdateRule): Map<str
 
 /** Arrays of the scalars that an update reads and writes. */
 export function updateArrays({ dtype }: Problem, rule: UpdateRule): Record<string, TypedArray> {
-  const names = [...Object.keys(rule.scalars(0, 0)), "squaredStepNorm"];
+  const names = [...Object.keys(rule.scalars(0, 0)), "squaredStepNorm", "divisorSum"];
   return Object.fromEntries(names.map((name) => [name, allocate(dtype, 1)]));
 }
 
@@ -50,7 +58,12 @@ export function traceUpdate(
     for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = result.slots[slot];
     squares.push(squaredNorm(result.step));
   }
-  if (tracesNorm(problem)) outputs.squaredStepNorm = squares.reduce(add);
+  if (!tracesNorm(problem)) return outputs;
+  outputs.squaredStepNorm = squares.reduce(add);
+  if (rule.divisor) {
+    const divisors = [...model.parameters.keys()].map((name) => outputs[`${NEXT}${rule.divisor}/${name}`]);
+    outputs.divisorSum = divisors.map((divisor) => sum(divisor)).reduce(add);
+  }
   return outputs;
 }
 
@@ -82,6 +95,23 @@ export function stepNorm(
     }
   }
   return Math.sqrt(total);
+}
+
+/** Whether the rule's divisor, which no step shows, stayed finite. */
+export function divisorIsFinite(
+  problem: Problem,
+  rule: UpdateRule,
+  state: DoubleBuffer,
+  arrays: Readonly<Record<string, TypedArray>>,
+): boolean {
+  if (!rule.divisor) return true;
+  if (tracesNorm(problem)) return Number.isFinite(arrays.divisorSum[0]);
+  let total = 0;
+  for (const name of problem.model.parameters.keys()) {
+    const divisor = state.proposed[`${rule.divisor}/${name}`];
+    for (let k = 0; k < divisor.length; k++) total += divisor[k];
+  }
+  return Number.isFinite(total);
 }
 
 function tracesNorm({ model }: Problem): boolean {

@@ -30,7 +30,13 @@ import {
   type Tensor,
   toNamedTensors,
 } from "../tensor.ts";
-import { type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import {
+  type CheckpointSource,
+  encodeCheckpoint,
+  type Progress,
+  readCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.ts";
 import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
 import { type FitOptions, fit } from "./fit.ts";
 import type { EpochRecord } from "./run-folder.ts";
@@ -111,17 +117,18 @@ export async function createTrainer(
 /**
  * Continues from a checkpoint, bitwise as if training had not stopped.
  *
+ * @param checkpoint the path of a file, or the bytes of {@link Trainer.toBytes}
  * @param config the configuration that the checkpoint was saved with
  * @throws UsageError when the file is missing or belongs to another configuration
  */
 export async function resumeTrainer(
-  path: string,
+  checkpoint: CheckpointSource,
   config: TrainerConfig,
   placement: TrainerPlacement = {},
 ): Promise<Trainer> {
   const trainer = await createTrainer(config, placement);
   try {
-    await trainer.load(path);
+    await trainer.load(checkpoint);
     return trainer;
   } catch (error) {
     trainer.dispose();
@@ -148,6 +155,7 @@ export class Trainer {
   readonly #gradient: BatchFunction;
   readonly #evaluator: Evaluator;
   #progress: Progress = { epoch: 0, batch: 0, step: 0, seconds: 0 };
+  #stepping = false;
   #disposed = false;
 
   /** Use {@link createTrainer}. */
@@ -189,14 +197,20 @@ export class Trainer {
    * One training step. A step that would leave the finite numbers is rejected: the parameters stay as they were and
    * the status says why.
    *
-   * @throws UsageError when the batch does not fit the model
+   * @throws UsageError when the batch does not fit the model, or another step is under way
    */
   async step(batch: Batch): Promise<StepStatistics> {
     this.#check(batch);
-    const statistics = await this.#method.step(batch);
-    if (!statistics.accepted) return { ...statistics, status: explain(statistics, batch) };
-    this.#advance({ step: this.#progress.step + 1 });
-    return statistics;
+    if (this.#stepping) throw new UsageError("a step is under way (await it before the next one)");
+    this.#stepping = true;
+    try {
+      const statistics = await this.#method.step(batch);
+      if (!statistics.accepted) return { ...statistics, status: explain(statistics, batch) };
+      this.#advance({ step: this.#progress.step + 1 });
+      return statistics;
+    } finally {
+      this.#stepping = false;
+    }
   }
 
   /** Gradient of the batch's mean loss, by parameter name. */
@@ -316,18 +330,19 @@ export class Trainer {
     return fit(this, (progress) => this.#advance(progress), examples, options);
   }
 
-  /** Writes a checkpoint, atomically. */
+  /** Writes a checkpoint, atomically; needs Node. */
   async save(path: string): Promise<void> {
-    await writeCheckpoint(path, this.#method, {
-      identity: this.#identity(),
-      progress: this.#progress,
-      random: this.#problem.random.state(),
-    });
+    await writeCheckpoint(path, this.#method, this.#contents());
   }
 
-  /** Reads a checkpoint of the same configuration. */
-  async load(path: string): Promise<void> {
-    const { progress, random } = await readCheckpoint(path, this.#method, this.#identity());
+  /** The bytes that {@link save} would write, for a page to keep where it likes. */
+  toBytes(): Uint8Array {
+    return encodeCheckpoint(this.#method, this.#contents());
+  }
+
+  /** Reads a checkpoint of the same configuration: a file by its path, or the bytes of one. */
+  async load(checkpoint: CheckpointSource): Promise<void> {
+    const { progress, random } = await readCheckpoint(checkpoint, this.#method, this.#identity());
     this.#problem.random.restore(random);
     this.#progress = progress;
   }
@@ -344,6 +359,14 @@ export class Trainer {
 
   #advance(progress: Partial<Progress>): void {
     this.#progress = { ...this.#progress, ...progress };
+  }
+
+  #contents() {
+    return {
+      identity: this.#identity(),
+      progress: this.#progress,
+      random: this.#problem.random.state(),
+    };
   }
 
   #identity() {

@@ -11,7 +11,7 @@ import {
 } from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
+import { assertSameBits, type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
 import { assertNear, dot, flatten, layoutOf } from "../conformance/reference.ts";
 
 let runtime: Runtime;
@@ -176,6 +176,26 @@ describe("update rules", () => {
       trainer.dispose();
     }
   });
+
+  for (const name of ["rmsprop", "adam", "adamw"]) {
+    it(`${name} rejects a gradient whose square overflows, which would stop a parameter for good`, async () => {
+      for (const outputs of [2, 150]) {
+        const wide: Network = {
+          ...{ model: sequential([dense(outputs)]), likelihood: gaussian(), inputShape: [150] },
+          ...{ outputs, samples: 3, seed: 1 },
+        };
+        const trainer = await trainerOf(runtime, wide, createOptimizer(name), { dtype: "float32" });
+        const { inputs, targets } = randomBatch(wide, 3, 1);
+        const before = trainer.getParameters();
+        const huge = { inputs: { ...inputs, data: inputs.data.map((value) => 1e14 * value) }, targets };
+        const { accepted, status } = await trainer.step(huge);
+        assert.deepEqual([accepted, status], [false, "rejected: the update is not finite"]);
+        assertSameBits(trainer.getParameters(), before);
+        assert.equal((await trainer.step({ inputs, targets })).status, "ok");
+        trainer.dispose();
+      }
+    });
+  }
 
   it("report the step's norm for large models too, where the program computes it", async () => {
     const wide: Network = {
