@@ -1,7 +1,5 @@
 /** Files that are either the old one or the new one, whole, whenever the process or the machine stops. */
-import { randomBytes } from "node:crypto";
-import { open, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { nodeFiles } from "./node-files.ts";
 
 /**
  * Writes a file in one indivisible step: a temporary file beside it is written, flushed to the disk and renamed over
@@ -15,9 +13,10 @@ export async function writeFileAtomically(
   path: string,
   contents: string | Iterable<Uint8Array>,
 ): Promise<void> {
+  const { basename, dirname, join, rename, rm } = nodeFiles();
   const folder = dirname(path);
   const prefix = `.${basename(path)}.`;
-  const temporary = join(folder, `${prefix}${process.pid}-${randomBytes(4).toString("hex")}.tmp`);
+  const temporary = join(folder, `${prefix}${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
     await writeAndFlush(temporary, contents);
     await rename(temporary, path);
@@ -30,7 +29,7 @@ export async function writeFileAtomically(
 }
 
 async function writeAndFlush(path: string, contents: string | Iterable<Uint8Array>): Promise<void> {
-  const file = await open(path, "wx");
+  const file = await nodeFiles().open(path, "wx");
   try {
     const pieces = typeof contents === "string" ? [contents] : contents;
     for (const piece of pieces) await file.writeFile(piece); // from where the last one ended
@@ -43,7 +42,7 @@ async function writeAndFlush(path: string, contents: string | Iterable<Uint8Arra
 /** Makes the rename itself durable. Windows has no such call for folders and journals renames on its own. */
 async function flushFolder(folder: string): Promise<void> {
   if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
+  const handle = await nodeFiles().open(folder, "r");
   try {
     await handle.sync();
   } finally {
@@ -52,6 +51,7 @@ async function flushFolder(folder: string): Promise<void> {
 }
 
 async function removeStaleTemporaries(folder: string, prefix: string): Promise<void> {
+  const { join, readdir, rm } = nodeFiles();
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix) || !name.endsWith(".tmp")) continue;
     const processId = Number.parseInt(name.slice(prefix.length), 10);

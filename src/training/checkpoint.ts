@@ -1,9 +1,10 @@
-/** Checkpoints: everything that decides the next bit, in one safetensors file. */
+/** Checkpoints: everything that decides the next bit, as one safetensors file or as the bytes of one. */
 import { UsageError } from "../errors.ts";
 import type { Method, MethodMemory } from "../optimizers/optimizer.ts";
 import type { RandomState } from "../random.ts";
 import { formatShape, type NamedTensors, sameShape, type Tensor } from "../tensor.ts";
-import { readSafetensors, writeSafetensors } from "./safetensors.ts";
+import { bytesInMemory, decodeSafetensors, encodeSafetensors, type Safetensors } from "./safetensors.ts";
+import { readSafetensors, writeSafetensors } from "./safetensors-file.ts";
 
 /** Where training stands. */
 export interface Progress {
@@ -40,19 +41,30 @@ const PARAMETER = "parameter/";
 
 export type CheckpointContents = Pick<Saved, "identity" | "progress" | "random">;
 
-/**
- * Writes a checkpoint atomically. Parameters go by their own names (`0.weight`), as other tools expect them; state by
- * `velocity/0.weight`, curvature by `curvature/…`.
- */
+/** A checkpoint: the path of its file, or its bytes. */
+export type CheckpointSource = string | Uint8Array;
+
+/** Writes a checkpoint atomically. */
 export async function writeCheckpoint(
   path: string,
   method: Method,
   contents: CheckpointContents,
 ): Promise<void> {
-  const { tensors, values } = method.remember();
-  const state = [...method.state.snapshot()].map(([name, value]) => [fileName(name), value] as const);
-  const saved: Saved = { format: FORMAT, ...contents, method: values };
-  await writeSafetensors(path, new Map([...state, ...tensors]), { natgrad: JSON.stringify(saved) });
+  const { tensors, metadata } = gather(method, contents);
+  await writeSafetensors(path, tensors, metadata);
+}
+
+/** The bytes that {@link writeCheckpoint} would write. */
+export function encodeCheckpoint(method: Method, contents: CheckpointContents): Uint8Array {
+  const { tensors, metadata } = gather(method, contents);
+  const pieces = encodeSafetensors(tensors, metadata);
+  const bytes = new Uint8Array(pieces.reduce((total, { length }) => total + length, 0));
+  let end = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, end);
+    end += piece.length;
+  }
+  return bytes;
 }
 
 /**
@@ -61,19 +73,34 @@ export async function writeCheckpoint(
  * @throws UsageError when the file is missing, is no checkpoint of natgrad, or belongs to another model
  */
 export async function readCheckpoint(
-  path: string,
+  source: CheckpointSource,
   method: Method,
   identity: Identity,
 ): Promise<Omit<CheckpointContents, "identity">> {
-  const { tensors, metadata } = await readSafetensors(path);
-  const saved = parse(path, metadata.natgrad);
-  checkIdentity(path, saved.identity, identity);
-  const state = [...method.state.specs].map(([name, { shape }]) => {
-    return [name, find(path, tensors, fileName(name), shape)] as const;
+  const name = typeof source === "string" ? source : "the data given";
+  const { tensors, metadata } =
+    typeof source === "string"
+      ? await readSafetensors(source)
+      : await decodeSafetensors(bytesInMemory(source, name));
+  const saved = parse(name, metadata.natgrad);
+  checkIdentity(name, saved.identity, identity);
+  const state = [...method.state.specs].map(([key, { shape }]) => {
+    return [key, find(name, tensors, fileName(key), shape)] as const;
   });
-  recall(path, method, { tensors, values: saved.method });
-  for (const [name, { data }] of state) method.state.current[name].set(data); // once nothing can fail any more
+  recall(name, method, { tensors, values: saved.method });
+  for (const [key, { data }] of state) method.state.current[key].set(data); // once nothing can fail any more
   return { progress: saved.progress, random: saved.random };
+}
+
+/**
+ * Parameters go by their own names (`0.weight`), as other tools expect them; state by `velocity/0.weight`, curvature by
+ * `curvature/…`.
+ */
+function gather(method: Method, contents: CheckpointContents): Safetensors {
+  const { tensors, values } = method.remember();
+  const state = [...method.state.snapshot()].map(([name, value]) => [fileName(name), value] as const);
+  const saved: Saved = { format: FORMAT, ...contents, method: values };
+  return { tensors: new Map([...state, ...tensors]), metadata: { natgrad: JSON.stringify(saved) } };
 }
 
 function recall(path: string, method: Method, memory: MethodMemory): void {

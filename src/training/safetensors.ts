@@ -8,17 +8,24 @@
  * Reference: https://huggingface.co/docs/safetensors (format description).
  */
 
-import type { FileHandle } from "node:fs/promises";
-import { open } from "node:fs/promises";
-import { RunError, UsageError } from "../errors.ts";
+import { RunError } from "../errors.ts";
 import type { DType, NamedTensors, NamedTensorsLike, Tensor, TypedArray } from "../tensor.ts";
 import { allocate, bytesPerElement, dtypeOf, sizeOf, toNamedTensors } from "../tensor.ts";
-import { writeFileAtomically } from "./atomic-file.ts";
 
-export interface SafetensorsFile {
+export interface Safetensors {
   /** In the order in which their data lie in the file. */
   tensors: NamedTensors;
   metadata: Record<string, string>;
+}
+
+/** Where bytes are read from: a file (`safetensors-file.ts`) or memory ({@link bytesInMemory}). */
+export interface ByteSource {
+  /** For messages: a path, or what the bytes are in words. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Fills `target` with the bytes from `position` on; asked only for what lies within `size`. */
+  read(target: Uint8Array, position: number): Promise<void>;
 }
 
 interface Entry {
@@ -49,41 +56,39 @@ const written = { float64: "F64", float32: "F32", int32: "I32", bool: "U8" } as 
 const longestHeader = 100_000_000;
 
 /**
- * Saves tensors and metadata in one indivisible step: a process killed at any moment leaves the old file or the new
- * one, never a part ({@link writeFileAtomically}).
- *
- * @param tensors must not change until the promise settles
+ * Encodes tensors and metadata, in pieces to be written one after another. The tensors' pieces are their own memory, not
+ * copies.
  */
-export async function writeSafetensors(
-  path: string,
+export function encodeSafetensors(
   tensors: NamedTensorsLike,
   metadata: Readonly<Record<string, string>> = {},
-): Promise<void> {
+): Uint8Array[] {
   // Widest elements first keeps every tensor aligned to its element; the sort is stable.
   const ordered = [...toNamedTensors(tensors)].sort(([, a], [, b]) => elementBytes(b) - elementBytes(a));
-  await writeFileAtomically(path, [
-    encodeHeader(ordered, metadata),
-    ...ordered.map(([, { data }]) => bytesOf(data)),
-  ]);
+  return [encodeHeader(ordered, metadata), ...ordered.map(([, { data }]) => bytesOf(data))];
 }
 
 /**
- * Reads a safetensors file. F32, F64, I32, U8 and BOOL are kept as they are; I64 becomes int32 when its values fit.
+ * Decodes tensors, one at a time. F32, F64, I32, U8 and BOOL are kept as they are; I64 becomes int32 when its values fit.
  *
- * @throws UsageError when there is no such file
- * @throws RunError in one line when it is not a safetensors file, is cut short or contradicts itself
+ * @throws RunError in one line when it is not in the format, is cut short or contradicts itself
  */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await openToRead(path);
-  try {
-    const { size } = await file.stat();
-    const { entries, metadata, dataStart } = await readHeader(file, path, size);
-    const tensors: NamedTensors = new Map();
-    for (const entry of entries) tensors.set(entry.name, await readTensor(file, path, entry, dataStart));
-    return { tensors, metadata };
-  } finally {
-    await file.close();
-  }
+export async function decodeSafetensors(source: ByteSource): Promise<Safetensors> {
+  const { entries, metadata, dataStart } = await readHeader(source);
+  const tensors: NamedTensors = new Map();
+  for (const entry of entries) tensors.set(entry.name, await readTensor(source, entry, dataStart));
+  return { tensors, metadata };
+}
+
+/** Bytes that are here already. */
+export function bytesInMemory(bytes: Uint8Array, name: string): ByteSource {
+  return {
+    name,
+    size: bytes.length,
+    async read(target, position) {
+      target.set(bytes.subarray(position, position + target.length));
+    },
+  };
 }
 
 function encodeHeader(tensors: [string, Tensor][], metadata: Readonly<Record<string, string>>): Uint8Array {
@@ -96,75 +101,76 @@ function encodeHeader(tensors: [string, Tensor][], metadata: Readonly<Record<str
     return `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
   });
   if (Object.keys(metadata).length > 0) fields.unshift(`"__metadata__":${JSON.stringify(metadata)}`);
-  const json = Buffer.from(`{${fields.join(",")}}`);
-  const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
-  header.writeBigUInt64LE(BigInt(header.length - 8));
-  json.copy(header, 8);
+  const json = new TextEncoder().encode(`{${fields.join(",")}}`);
+  const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(" ".charCodeAt(0));
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+  header.set(json, 8);
   return header;
 }
 
-async function readHeader(file: FileHandle, path: string, fileSize: number) {
-  if (fileSize < 8) throw broken(path, `not a safetensors file (${fileSize} bytes)`);
-  const lengthField = new DataView(new ArrayBuffer(8));
-  await readInto(file, path, lengthField, 0);
-  const length = Number(lengthField.getBigUint64(0, true));
-  if (length < 2 || length > longestHeader) throw broken(path, "not a safetensors file");
+async function readHeader(source: ByteSource) {
+  const { name: origin, size: fileSize } = source;
+  if (fileSize < 8) throw broken(origin, `not a safetensors file (${fileSize} bytes)`);
+  const lengthField = new Uint8Array(8);
+  await source.read(lengthField, 0);
+  const length = Number(new DataView(lengthField.buffer).getBigUint64(0, true));
+  if (length < 2 || length > longestHeader) throw broken(origin, "not a safetensors file");
 
   const header = new Uint8Array(Math.min(length, fileSize - 8));
-  await readInto(file, path, header, 8);
-  if (header[0] !== "{".charCodeAt(0)) throw broken(path, "not a safetensors file");
+  await source.read(header, 8);
+  if (header[0] !== "{".charCodeAt(0)) throw broken(origin, "not a safetensors file");
   if (8 + length > fileSize) {
-    throw broken(path, `cut short: ${fileSize} bytes, and the header alone takes ${8 + length}`);
+    throw broken(origin, `cut short: ${fileSize} bytes, and the header alone takes ${8 + length}`);
   }
-  const { entries, metadata } = parseHeader(path, header);
-  checkOffsets(path, entries, fileSize - 8 - length);
+  const { entries, metadata } = parseHeader(origin, header);
+  checkOffsets(origin, entries, fileSize - 8 - length);
   return { entries, metadata, dataStart: 8 + length };
 }
 
-function parseHeader(path: string, bytes: Uint8Array) {
+function parseHeader(origin: string, bytes: Uint8Array) {
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
-    throw broken(path, "the header is not valid JSON");
+    throw broken(origin, "the header is not valid JSON");
   }
   const entries: Entry[] = [];
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(header as object)) {
-    if (name === "__metadata__") metadata = parseMetadata(path, value);
-    else entries.push(parseEntry(path, name, value));
+    if (name === "__metadata__") metadata = parseMetadata(origin, value);
+    else entries.push(parseEntry(origin, name, value));
   }
   return { entries: entries.sort((a, b) => a.begin - b.begin || a.end - b.end), metadata };
 }
 
-function parseMetadata(path: string, value: unknown): Record<string, string> {
+function parseMetadata(origin: string, value: unknown): Record<string, string> {
   if (!isObject(value) || !Object.values(value).every((text) => typeof text === "string")) {
-    throw broken(path, "the metadata must map texts to texts");
+    throw broken(origin, "the metadata must map texts to texts");
   }
   return value as Record<string, string>;
 }
 
-function parseEntry(path: string, name: string, value: unknown): Entry {
+function parseEntry(origin: string, name: string, value: unknown): Entry {
   const where = `tensor ${JSON.stringify(name)}`;
-  if (!isObject(value)) throw broken(path, `${where} is not described by an object`);
+  if (!isObject(value)) throw broken(origin, `${where} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(stored, dtype)) {
     const known = Object.keys(stored).join(", ");
     throw broken(
-      path,
+      origin,
       `${where} has the unsupported dtype ${JSON.stringify(dtype)} (must be one of ${known})`,
     );
   }
-  if (!isCounts(shape)) throw broken(path, `${where} has the invalid shape ${JSON.stringify(shape)}`);
+  if (!isCounts(shape)) throw broken(origin, `${where} has the invalid shape ${JSON.stringify(shape)}`);
   if (!isCounts(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
-    throw broken(path, `${where} has the invalid data_offsets ${JSON.stringify(offsets)}`);
+    throw broken(origin, `${where} has the invalid data_offsets ${JSON.stringify(offsets)}`);
   }
   const entry = { name, dtype: dtype as Entry["dtype"], shape, begin: offsets[0], end: offsets[1] };
   const expected = sizeOf(shape) * stored[entry.dtype].bytes;
   if (entry.end - entry.begin !== expected) {
     const found = entry.end - entry.begin;
     throw broken(
-      path,
+      origin,
       `${where} takes ${found} bytes, but ${dtype} of shape (${shape.join(", ")}) takes ${expected}`,
     );
   }
@@ -172,64 +178,35 @@ function parseEntry(path: string, name: string, value: unknown): Entry {
 }
 
 /** The data must be covered from end to end, once: the format allows neither gaps nor overlaps. */
-function checkOffsets(path: string, entries: readonly Entry[], dataLength: number): void {
+function checkOffsets(origin: string, entries: readonly Entry[], dataLength: number): void {
   let covered = 0;
   for (const { name, begin, end } of entries) {
-    if (begin < covered) throw broken(path, `tensor ${JSON.stringify(name)} overlaps the one before it`);
+    if (begin < covered) throw broken(origin, `tensor ${JSON.stringify(name)} overlaps the one before it`);
     if (begin > covered)
-      throw broken(path, `${begin - covered} stray bytes before tensor ${JSON.stringify(name)}`);
+      throw broken(origin, `${begin - covered} stray bytes before tensor ${JSON.stringify(name)}`);
     covered = end;
   }
   if (covered > dataLength) {
-    throw broken(path, `cut short: the tensors take ${covered} bytes and ${dataLength} are there`);
+    throw broken(origin, `cut short: the tensors take ${covered} bytes and ${dataLength} are there`);
   }
-  if (covered < dataLength) throw broken(path, `${dataLength - covered} stray bytes after the last tensor`);
+  if (covered < dataLength) throw broken(origin, `${dataLength - covered} stray bytes after the last tensor`);
 }
 
-async function readTensor(file: FileHandle, path: string, entry: Entry, dataStart: number): Promise<Tensor> {
+async function readTensor(source: ByteSource, entry: Entry, dataStart: number): Promise<Tensor> {
   const position = dataStart + entry.begin;
   const length = sizeOf(entry.shape);
   if (entry.dtype === "I64") {
     const wide = new BigInt64Array(length);
-    await readInto(file, path, wide, position);
+    await source.read(bytesOf(wide), position);
     const data = Int32Array.from(wide, Number);
     if (data.some((value, index) => BigInt(value) !== wide[index])) {
-      throw broken(path, `tensor ${JSON.stringify(entry.name)} has I64 values beyond 32 bits`);
+      throw broken(source.name, `tensor ${JSON.stringify(entry.name)} has I64 values beyond 32 bits`);
     }
     return { shape: entry.shape, data };
   }
   const data = allocate(stored[entry.dtype].dtype, length);
-  await readInto(file, path, data, position);
+  await source.read(bytesOf(data), position);
   return { shape: entry.shape, data };
-}
-
-async function openToRead(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, "r");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UsageError(`no such file: ${path}`);
-    throw new RunError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-}
-
-/** Fills `target` from `position` on, however small the pieces in which the system hands the bytes out. */
-async function readInto(
-  file: FileHandle,
-  path: string,
-  target: ArrayBufferView,
-  position: number,
-): Promise<void> {
-  const bytes = bytesOf(target);
-  for (let filled = 0; filled < bytes.length; ) {
-    const { bytesRead } = await file.read(
-      bytes,
-      filled,
-      Math.min(bytes.length - filled, 2 ** 30),
-      position + filled,
-    );
-    if (bytesRead === 0) throw broken(path, "cut short while it was being read");
-    filled += bytesRead;
-  }
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {
@@ -248,6 +225,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function broken(path: string, reason: string): RunError {
-  return new RunError(`cannot read ${path}: ${reason}`);
+/** The error for a file that cannot be made sense of. */
+export function broken(origin: string, reason: string): RunError {
+  return new RunError(`cannot read ${origin}: ${reason}`);
 }

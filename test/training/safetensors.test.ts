@@ -13,7 +13,7 @@ import { RunError, UsageError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
 import { sizeOf, type Tensor, tensor } from "../../src/tensor.ts";
 import { writeFileAtomically } from "../../src/training/atomic-file.ts";
-import { readSafetensors, writeSafetensors } from "../../src/training/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../../src/training/safetensors-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "natgrad-safetensors-"));
 after(() => rmSync(folder, { recursive: true }));

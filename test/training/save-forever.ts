@@ -1,5 +1,5 @@
 /** Saves checkpoint after checkpoint until it is killed; run by safetensors.test.ts. Says so once the first is there. */
-import { writeSafetensors } from "../../src/training/safetensors.ts";
+import { writeSafetensors } from "../../src/training/safetensors-file.ts";
 
 const path = process.argv[2];
 for (let version = 1; ; version++) {
