@@ -8,5 +8,6 @@ export * from "./nn/index.ts";
 export * from "./optimizers/index.ts";
 export { Random } from "./random.ts";
 export type { Device } from "./runtime/session.ts";
+export { setWasmFolder } from "./runtime/wasm-folder.ts";
 export { type NamedTensors, type NamedTensorsLike, type Tensor, tensor } from "./tensor.ts";
 export * from "./training/index.ts";

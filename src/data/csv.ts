@@ -4,6 +4,7 @@
  * to what a network takes).
  */
 import { basename } from "node:path";
+import { breathe } from "../breathe.ts";
 import { requireOption, UsageError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
 import { assembleSplit } from "./assemble.ts";
@@ -11,7 +12,6 @@ import { fitInputs } from "./csv/inputs.ts";
 import { findTargets, fitTargets } from "./csv/outputs.ts";
 import { readTable, type TableOptions } from "./csv/table.ts";
 import { type DataSplit, type SplitOptions, splitRows, type TaskKind } from "./dataset.ts";
-import { breathe } from "./features.ts";
 
 export interface CsvOptions extends SplitOptions {
   /** Column to predict by name, or by index from 0 (−1 is the last, the default); several for regression. */

@@ -1,4 +1,5 @@
 /** From columns of raw values to the input matrix: each feature is fitted on the training rows and fills its columns. */
+import { breathe } from "../breathe.ts";
 import { allocate, type FloatDType, type Tensor, type TypedArray } from "../tensor.ts";
 
 /** One raw column turned into one or more input columns. */
@@ -93,9 +94,4 @@ export async function encodeFeatures(
     await breathe();
   }
   return { shape: [rows.length, width], data };
-}
-
-/** Lets timers and input be served; called every few milliseconds of work. */
-export function breathe(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

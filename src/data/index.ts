@@ -2,8 +2,8 @@
 export { batchCount, batches } from "./batches.ts";
 export { type CsvOptions, loadCsv } from "./csv.ts";
 export {
-  type Dataset,
   type DataSplit,
+  type Dataset,
   type SplitOptions,
   splitDataset,
   type Task,

@@ -1,27 +1,16 @@
-/** The datasets known by name. A new one is a file in datasets/ and a line here. */
+/** The datasets known by name. A new one is a file in datasets/ and a line here, or in built-in.ts when it has no files. */
 import { existsSync } from "node:fs";
 import { nearest, UsageError } from "../errors.ts";
+import { builtIn } from "./built-in.ts";
 import { loadCsv } from "./csv.ts";
 import type { DataSplit, TaskKind } from "./dataset.ts";
 import { ecoli } from "./datasets/ecoli.ts";
-import { friedman1 } from "./datasets/friedman1.ts";
-import { glyphs } from "./datasets/glyphs.ts";
 import { house } from "./datasets/house.ts";
-import { spirals } from "./datasets/spirals.ts";
-import { teacher } from "./datasets/teacher.ts";
 import { weather } from "./datasets/weather.ts";
 import type { DatasetDefinition, DatasetOptions, FetchOptions } from "./definition.ts";
 import { findFile, locateFile } from "./files.ts";
 
-const definitions: readonly DatasetDefinition[] = [
-  friedman1,
-  spirals,
-  teacher,
-  glyphs,
-  weather,
-  house,
-  ecoli,
-];
+const definitions: readonly DatasetDefinition[] = [...builtIn, weather, house, ecoli];
 
 /**
  * A dataset by name, or a CSV file by path, split and encoded.

@@ -4,6 +4,7 @@
  * {@link cooperate} lets the event loop breathe and makes long native calls on another thread. Both take the same
  * steps in the same order and so return the same bits.
  */
+import { breathe } from "../breathe.ts";
 
 /** A call into a native library, not yet made. */
 export interface NativeCall {
@@ -62,20 +63,4 @@ export function* overRows(
     if (from > 0) yield undefined;
     body(from, Math.min(rows, from + slab));
   }
-}
-
-/** Resolves after the event loop had its turn. */
-function breathe(): Promise<void> {
-  return new Promise((resolve) => {
-    if (typeof setImmediate === "function") {
-      setImmediate(resolve);
-      return;
-    }
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(undefined);
-  });
 }

@@ -12,6 +12,7 @@ import type { OnnxModel } from "../graph/onnx-model.ts";
 import { type OrtPackage, PackageRuntime, Queue } from "./ort-package.ts";
 import type { Runtime } from "./session.ts";
 import { isNode } from "./threads.ts";
+import { useWasmFolder } from "./wasm-folder.ts";
 
 /** One instance of the package for the whole page or process. */
 interface LoadedPackage {
@@ -69,6 +70,8 @@ async function startPackage(device: "wasm" | "webgpu", threads: number): Promise
   const actual = isIsolated() ? threads : 1;
   ort.env.wasm.numThreads = actual;
   ort.env.logLevel = "fatal";
+  const folder = useWasmFolder();
+  if (folder !== undefined && !isNode()) ort.env.wasm.wasmPaths = folder;
   return { ort, queue: new Queue(), threads: actual };
 }
 
@@ -77,10 +80,12 @@ function isIsolated(): boolean {
   return globalThis.crossOriginIsolated !== false;
 }
 
-/** Browsers take the smallest build for the device; the package's default export is, in Node, the build that reads files. */
-function importPackage(device: "wasm" | "webgpu"): Promise<typeof OrtWeb> {
+/** Browsers take the smallest build for the device. Node takes the one that reads files, and not by an import: bundlers would add it. */
+async function importPackage(device: "wasm" | "webgpu"): Promise<typeof OrtWeb> {
   if (device === "webgpu") return import("onnxruntime-web/webgpu");
-  return isNode() ? import("onnxruntime-web") : import("onnxruntime-web/wasm");
+  if (!isNode()) return import("onnxruntime-web/wasm");
+  const { createRequire } = process.getBuiltinModule("node:module");
+  return createRequire(import.meta.url)("onnxruntime-web");
 }
 
 function wasmOptions(): OrtWeb.InferenceSession.SessionOptions {

@@ -1,4 +1,5 @@
 /** Loss and metrics of a model over a whole dataset. */
+import { breathe } from "../breathe.ts";
 import type { RegressionTask, Task } from "../data/dataset.ts";
 import { toOriginalUnits } from "../data/dataset.ts";
 import type { NamedOutputs } from "../graph/index.ts";
@@ -78,7 +79,7 @@ export class Evaluator {
       const rows = Math.min(size, samples - start);
       const batch = { inputs: take(inputs, start, size), targets: take(targets, start, size) };
       yield { start, rows, results: await this.#function.call(batch) };
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await breathe();
     }
   }
 }

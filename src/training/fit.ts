@@ -1,4 +1,5 @@
 /** The epoch loop: batches in a seeded order, evaluation after each epoch, a clean stop at any step. */
+import { breathe } from "../breathe.ts";
 import { batchCount, batches } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { RunError, requireOption } from "../errors.ts";
@@ -71,7 +72,7 @@ export async function* fit(
       if (signal?.aborted) return;
       if (trainer.progress.seconds >= timeBudget) break;
       if (now - lastBreath > BREATH_INTERVAL) {
-        await new Promise((resolve) => setTimeout(resolve, 0));
+        await breathe();
         lastBreath = performance.now();
         clock = lastBreath;
       }

@@ -1,5 +1,5 @@
 /** Dates as numbers: the year with its fraction, and the season and the hour as points on a circle. */
-import { breathe } from "../features.ts";
+import { breathe } from "../../breathe.ts";
 import type { Column } from "./column.ts";
 
 const datePattern =

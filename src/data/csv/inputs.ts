@@ -1,6 +1,8 @@
 /** Which columns become inputs and how: numbers, categories and dates; identifiers and constants are left out. */
+
+import { breathe } from "../../breathe.ts";
 import { UsageError } from "../../errors.ts";
-import { breathe, type Feature, fitScaling, indicatorFeature, standardizedFeature } from "../features.ts";
+import { type Feature, fitScaling, indicatorFeature, standardizedFeature } from "../features.ts";
 import { type Column, missingCode } from "./column.ts";
 import { datePartNames, readDates } from "./dates.ts";
 import type { Table } from "./table.ts";

@@ -1,7 +1,7 @@
 /** From text to rows of cells: the delimiter, the rows, and the line each row begins on. */
 import Papa from "papaparse";
+import { breathe } from "../../breathe.ts";
 import { requireOption, UsageError } from "../../errors.ts";
-import { breathe } from "../features.ts";
 import { readText } from "./text.ts";
 
 /** Runs of spaces and tabs between the columns, as in aligned tables. */

@@ -1,0 +1,13 @@
+/** natgrad for browsers: `index.ts` without what needs files. Bundlers find it by the condition "browser" of package.json. */
+export type { CurvatureRow } from "./curvature/report.ts";
+export type { SolverOption } from "./curvature/solver.ts";
+export * from "./data/browser.ts";
+export { RunError, UsageError } from "./errors.ts";
+export type { FisherOption } from "./fisher/index.ts";
+export * from "./nn/index.ts";
+export * from "./optimizers/index.ts";
+export { Random } from "./random.ts";
+export type { Device } from "./runtime/session.ts";
+export { setWasmFolder } from "./runtime/wasm-folder.ts";
+export { type NamedTensors, type NamedTensorsLike, type Tensor, tensor } from "./tensor.ts";
+export * from "./training/index.ts";
