@@ -9,7 +9,7 @@ import { BoundedCache } from "../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../tensor.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DoubleBuffer } from "./double-buffer.ts";
-import { type Draws, NaturalPlan } from "./natural-plan.ts";
+import { type Draws, NaturalPlan, traceBlocks } from "./natural-plan.ts";
 import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
 import type { UpdateRule } from "./rule.ts";
 import { type LearningRate, learningRateAt } from "./schedule.ts";
@@ -109,7 +109,8 @@ export class NaturalMethod implements Method {
   }
 
   curvature(batchSize: number): CurvatureRow[] {
-    return this.#newPlan(batchSize, "random").blocks.map(({ report }) => report);
+    const { blocks } = traceBlocks(this.#problem, this.#settings, batchSize, "random");
+    return blocks.map(({ report }) => report);
   }
 
   remember(): MethodMemory {

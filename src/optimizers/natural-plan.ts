@@ -79,15 +79,10 @@ export class NaturalPlan {
     this.#settings = settings;
     this.#state = state;
     this.samples = samples;
-    this.#traced = traceBatch(problem, samples);
-    const drawn = traceDraws(problem, settings.fisher.draws, this.#traced, draws);
+    const { traced, drawn, blocks } = traceBlocks(problem, settings, samples, draws);
+    this.#traced = traced;
     this.#sampledTargets = drawn.map(({ targets }) => targets);
-    const { forward, targets } = this.#traced;
-    const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, this.#sampledTargets);
-    this.blocks = settings.structure.blocks(scores, {
-      solver: settings.solver,
-      memoryLimit: problem.memoryLimit,
-    });
+    this.blocks = blocks;
 
     this.batch = batchArrays(problem, samples);
     this.draws = drawn.map(({ source }) => allocateSpec(source));
@@ -304,6 +299,20 @@ export class NaturalPlan {
     }
     return program;
   }
+}
+
+/** Traces the scores of a batch and cuts them into the structure's blocks. */
+export function traceBlocks(problem: Problem, settings: NaturalSettings, samples: number, draws: Draws) {
+  const traced = traceBatch(problem, samples);
+  const drawn = traceDraws(problem, settings.fisher.draws, traced, draws);
+  const sampled = drawn.map(({ targets }) => targets);
+  const { forward, targets } = traced;
+  const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, sampled);
+  const blocks = settings.structure.blocks(scores, {
+    solver: settings.solver,
+    memoryLimit: problem.memoryLimit,
+  });
+  return { traced, drawn, blocks };
 }
 
 function slotName(block: number, name: string): string {

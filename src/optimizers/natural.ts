@@ -3,7 +3,7 @@
  *
  *   δθ = (F̃ + λI)⁻¹ g,   v ← μv + δθ + wθ,   θ ← θ − ηv
  *
- * KL clipping scales δθ by ν = min(1, √(κ / (η² Σ_l ⟨δθ_l, g_l⟩))) [Ba et al. 2017; MATH in docs/mathematics.md].
+ * KL clipping scales δθ by ν = min(1, √(κ / (η² Σ_l ⟨δθ_l, g_l⟩))) [Ba et al. 2017].
  */
 
 import { checkSolver, type SolverOption } from "../curvature/solver.ts";

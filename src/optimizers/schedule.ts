@@ -18,7 +18,7 @@ export type LearningRate =
       readonly milestones: readonly number[];
       readonly factor?: number;
     }
-  | { readonly schedule: "warmup"; readonly steps: number; readonly then: LearningRate };
+  | { readonly schedule: "warmup"; readonly steps: number; readonly after: LearningRate };
 
 /**
  * The learning rate of a step.
@@ -42,7 +42,7 @@ export function learningRateAt(rate: LearningRate, step: number): number {
         rate.initial * (rate.factor ?? 0.1) ** rate.milestones.filter((milestone) => step >= milestone).length
       );
     case "warmup": {
-      const target = learningRateAt(rate.then, Math.max(0, step - rate.steps));
+      const target = learningRateAt(rate.after, Math.max(0, step - rate.steps));
       return step < rate.steps ? (target * (step + 1)) / rate.steps : target;
     }
   }
@@ -62,7 +62,7 @@ export function checkLearningRate(rate: LearningRate, name = "learningRate"): vo
   );
   if (rate.schedule === "warmup") {
     requireOption(rate.steps > 0 && rate.steps < Infinity, `${name} steps`, rate.steps, "> 0");
-    checkLearningRate(rate.then, name);
+    checkLearningRate(rate.after, name);
     return;
   }
   const check = (part: string, value: number, valid: boolean, must: string) =>

@@ -32,6 +32,8 @@ interface Saved {
   readonly format: "natgrad checkpoint 1";
   readonly identity: Identity;
   readonly progress: Progress;
+  /** Rows of a batch; an epoch under way can only go on with the same. */
+  readonly batchSize: number;
   readonly random: RandomState;
   readonly method: Readonly<Record<string, unknown>>;
 }
@@ -39,7 +41,7 @@ interface Saved {
 const FORMAT = "natgrad checkpoint 1";
 const PARAMETER = "parameter/";
 
-export type CheckpointContents = Pick<Saved, "identity" | "progress" | "random">;
+export type CheckpointContents = Pick<Saved, "identity" | "progress" | "batchSize" | "random">;
 
 /** A checkpoint: the path of its file, or its bytes. */
 export type CheckpointSource = string | Uint8Array;
@@ -76,7 +78,8 @@ export async function readCheckpoint(
   source: CheckpointSource,
   method: Method,
   identity: Identity,
-): Promise<Omit<CheckpointContents, "identity">> {
+  { batchSize }: { readonly batchSize: number },
+): Promise<Pick<CheckpointContents, "progress" | "random">> {
   const name = typeof source === "string" ? source : "the data given";
   const { tensors, metadata } =
     typeof source === "string"
@@ -84,6 +87,11 @@ export async function readCheckpoint(
       : await decodeSafetensors(bytesInMemory(source, name));
   const saved = parse(name, metadata.natgrad);
   checkIdentity(name, saved.identity, identity);
+  if (saved.progress.batch > 0 && saved.batchSize !== batchSize) {
+    throw new UsageError(
+      `${name} was saved within an epoch of batches of ${saved.batchSize}, not ${batchSize} (resume with the same batch size)`,
+    );
+  }
   const state = [...method.state.specs].map(([key, { shape }]) => {
     return [key, find(name, tensors, fileName(key), shape)] as const;
   });

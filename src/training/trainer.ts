@@ -201,7 +201,7 @@ export class Trainer {
    */
   async step(batch: Batch): Promise<StepStatistics> {
     this.#check(batch);
-    if (this.#stepping) throw new UsageError("a step is under way (await it before the next one)");
+    this.#checkIdle();
     this.#stepping = true;
     try {
       const statistics = await this.#method.step(batch);
@@ -274,6 +274,7 @@ export class Trainer {
 
   /** Copies of the parameters, by name. */
   getParameters(): NamedTensors {
+    this.#checkUsable();
     const { current } = this.#method.state;
     return new Map(
       [...this.#problem.model.parameters].map(([name, { shape }]) => {
@@ -288,6 +289,7 @@ export class Trainer {
    * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
    */
   setParameters(named: NamedTensorsLike): void {
+    this.#checkIdle();
     const { current } = this.#method.state;
     const values = toNamedTensors(named);
     for (const [name, { shape, data }] of values) {
@@ -332,17 +334,25 @@ export class Trainer {
 
   /** Writes a checkpoint, atomically; needs Node. */
   async save(path: string): Promise<void> {
+    this.#checkIdle();
     await writeCheckpoint(path, this.#method, this.#contents());
   }
 
   /** The bytes that {@link save} would write, for a page to keep where it likes. */
   toBytes(): Uint8Array {
+    this.#checkIdle();
     return encodeCheckpoint(this.#method, this.#contents());
   }
 
   /** Reads a checkpoint of the same configuration: a file by its path, or the bytes of one. */
   async load(checkpoint: CheckpointSource): Promise<void> {
-    const { progress, random } = await readCheckpoint(checkpoint, this.#method, this.#identity());
+    this.#checkIdle();
+    const { progress, random } = await readCheckpoint(
+      checkpoint,
+      this.#method,
+      this.#identity(),
+      this.config,
+    );
     this.#problem.random.restore(random);
     this.#progress = progress;
   }
@@ -365,6 +375,7 @@ export class Trainer {
     return {
       identity: this.#identity(),
       progress: this.#progress,
+      batchSize: this.config.batchSize,
       random: this.#problem.random.state(),
     };
   }
@@ -381,13 +392,22 @@ export class Trainer {
     };
   }
 
+  #checkUsable(): void {
+    if (this.#disposed) throw new RunError("the trainer has been disposed");
+  }
+
+  #checkIdle(): void {
+    this.#checkUsable();
+    if (this.#stepping) throw new UsageError("a step is under way (await it first)");
+  }
+
   #check({ inputs, targets }: Batch): void {
     this.#checkInputs(inputs);
     this.#problem.likelihood.check(targets, inputs.shape[0], this.#problem.model.outputShape[0]);
   }
 
   #checkInputs({ shape, data }: Tensor): void {
-    if (this.#disposed) throw new RunError("the trainer has been disposed");
+    this.#checkUsable();
     const expected = this.#problem.model.inputShape;
     if (shape.length !== expected.length + 1 || !sameShape(shape.slice(1), expected)) {
       throw new UsageError(

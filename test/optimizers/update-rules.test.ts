@@ -44,8 +44,7 @@ describe("learningRateAt", () => {
 
   it("warmup, then another schedule that starts where it ends", () => {
     const following: LearningRate = { schedule: "exponential", initial: 4, decay: 0.5 };
-    // biome-ignore lint/suspicious/noThenProperty: what follows the warmup
-    const rate: LearningRate = { schedule: "warmup", steps: 4, then: following };
+    const rate: LearningRate = { schedule: "warmup", steps: 4, after: following };
     assert.deepEqual(rates(rate, [0, 1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 4, 2, 1]);
   });
 });
@@ -113,8 +112,7 @@ describe("update rules", () => {
   const schedules: LearningRate[] = [
     0.05,
     { schedule: "exponential", initial: 0.1, decay: 0.7 },
-    // biome-ignore lint/suspicious/noThenProperty: what follows the warmup
-    { schedule: "warmup", steps: 3, then: 0.05 },
+    { schedule: "warmup", steps: 3, after: 0.05 },
   ];
 
   for (const [name, options, rule] of rules) {

@@ -176,7 +176,7 @@ describe("steps", () => {
     const trainer = await trainerOf(runtime, network, config.optimizer);
     const batch = randomBatch(network, 6, 1);
     const first = trainer.step(batch);
-    const message = "a step is under way (await it before the next one)";
+    const message = "a step is under way (await it first)";
     await assert.rejects(trainer.step(batch), { name: "UsageError", message });
     assert.equal((await first).status, "ok");
     assert.equal((await trainer.step(batch)).step, 1);
