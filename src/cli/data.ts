@@ -84,7 +84,7 @@ async function fetchFiles(name: string, json: boolean | undefined): Promise<void
     interrupts.check();
     throw error;
   } finally {
-    bars.stop();
+    if (byFile.size > 0) bars.stop();
     interrupts.stop();
   }
 }

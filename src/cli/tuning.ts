@@ -18,8 +18,8 @@ export const tuningGrid = {
 export type Trial = NonNullable<ReportContext["tuning"]>["trials"][number];
 type MethodOptions = Readonly<Record<string, unknown>>;
 
-/** Steps of a trial, unless the full training has fewer. */
-export const defaultTrialSteps = 400;
+/** Steps of a trial, unless the training has fewer: short trials favour large rates, whose noise only shows later. */
+export const defaultTrialSteps = 1500;
 /** Steps rejected in a row before a trial counts as diverged. */
 const PATIENCE = 5;
 /** How long a trial may hold the event loop, in milliseconds. */

@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { checkpoint, events, metrics, natgrad, scratchFolder, start, withoutData } from "./support.ts";
+
+describe("natgrad compare", () => {
+  const folder = scratchFolder();
+
+  it("trains every method from the same weights, ranks them and writes one report", async () => {
+    const args = ["compare", "friedman1", "--rows", "400", "--epochs", "3", "--hidden", "8", "--json"];
+    const run = await natgrad(folder, args);
+    assert.equal(run.code, 0, run.stderr);
+    const all = events(run);
+    const methods = all[0].methods as string[];
+    assert.deepEqual(methods.slice(0, 3), ["sgd", "rmsprop", "adam"]);
+    const starts = all.filter(({ event, epoch }) => event === "epoch" && epoch === 0);
+    assert.equal(new Set(starts.map(({ trainLoss }) => trainLoss)).size, 1, "one start for all");
+    const results = all.filter(({ event }) => event === "result");
+    const losses = results.map(({ validationLoss }) => validationLoss as number);
+    assert.deepEqual(
+      losses,
+      [...losses].sort((a, b) => a - b),
+    );
+    assert.equal(results.length, methods.length);
+    for (const method of methods)
+      assert.equal((await metrics(folder, `friedman1-compare/${method}`)).length, 4);
+    const report = await readFile(join(folder, "runs/friedman1-compare/report.html"), "utf8");
+    assert.match(report, /natgrad compare friedman1 --rows 400/);
+    assert.match(report, /block-diagonal/);
+  });
+
+  it("trains a method of a comparison as train does, and resume goes on with it", async () => {
+    const shared = ["friedman1", "--rows", "400", "--hidden", "8"];
+    const compared = natgrad(folder, [
+      "compare",
+      ...shared,
+      "--epochs",
+      "2",
+      "--optimizers",
+      "adam",
+      "--name",
+      "one",
+    ]);
+    const trained = natgrad(folder, [
+      "train",
+      ...shared,
+      "--epochs",
+      "3",
+      "--optimizer",
+      "adam",
+      "--name",
+      "alone",
+    ]);
+    for (const { code, stderr } of await Promise.all([compared, trained])) assert.equal(code, 0, stderr);
+    const resumed = await natgrad(folder, ["resume", "runs/one/adam", "--epochs", "1"]);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.deepEqual(await checkpoint(folder, "one/adam"), await checkpoint(folder, "alone"));
+  });
+
+  it("tunes every method on the same grid and says which setting won", async () => {
+    const args = ["compare", "spirals", "--rows", "200", "--hidden", "6", "--epochs", "2", "--tune"];
+    const run = await natgrad(folder, [
+      ...args,
+      "--optimizers",
+      "sgd,tengrad",
+      "--fisher",
+      "exact",
+      "--json",
+    ]);
+    assert.equal(run.code, 0, run.stderr);
+    const trials = events(run).filter(({ event }) => event === "trial");
+    assert.equal(trials.length, 7 + 7 * 4);
+    for (const { run: name, options } of events(run).filter(({ event }) => event === "result")) {
+      const own = trials.filter(({ optimizer, diverged }) => optimizer === name && !diverged);
+      const lowest = own.reduce((a, b) => (Number(b.validationLoss) < Number(a.validationLoss) ? b : a));
+      const { learningRate } = lowest.options as Record<string, number>;
+      assert.equal((options as Record<string, number>).learningRate, learningRate);
+    }
+    assert.match(await readFile(join(folder, "runs/spirals-compare/report.html"), "utf8"), /All 35 trials/);
+  });
+
+  it("goes on without a method that fails, and says so", async () => {
+    const options = ["--option", "exactNgd.damping=0", "--option", "exactNgd.fisher=exact"];
+    const args = [
+      "compare",
+      "glyphs",
+      "--rows",
+      "200",
+      "--epochs",
+      "6",
+      "--optimizers",
+      "sgd,exactNgd",
+      ...options,
+    ];
+    const run = await natgrad(folder, [...args, "--hidden", "none", "--batch-size", "32", "--json"]);
+    assert.equal(run.code, 0, run.stderr);
+    const results = events(run).filter(({ event }) => event === "result");
+    assert.deepEqual(
+      results.map(({ run: name }) => name),
+      ["sgd", "exactNgd"],
+    );
+    assert.match(String(results[1].status), /not positive definite|rejected/);
+  });
+
+  it("keeps what is finished when it is stopped, and writes the report", async () => {
+    const args = [
+      "compare",
+      "friedman1",
+      "--optimizers",
+      "adam,exactNgd",
+      "--batch-size",
+      "4",
+      "--epochs",
+      "300",
+    ];
+    const running = start(folder, [...args, "--time-budget", "2", "--name", "stopped", "--json"]);
+    await running.sees('"run":"exactNgd","epoch":1');
+    running.child.kill("SIGINT");
+    const ended = await running.ended;
+    assert.equal(ended.code, 130, ended.stderr);
+    const results = events(ended).filter(({ event }) => event === "result");
+    assert.deepEqual(results.map(({ run, status }) => [run, String(status).split(" ")[0]]).sort(), [
+      ["adam", "finished"],
+      ["exactNgd", "stopped"],
+    ]);
+    assert.ok(existsSync(join(folder, "runs/stopped/report.html")));
+  });
+
+  it("shows exact natural gradients below SGD and Adam on weather", { skip: withoutData }, async () => {
+    const args = ["compare", "weather", "--hidden", "4", "--epochs", "1", "--json"];
+    const run = await natgrad(folder, [...args, "--optimizers", "sgd,adam,exactNgd,blockDiagonalNgd"]);
+    assert.equal(run.code, 0, run.stderr);
+    const results = events(run).filter(({ event }) => event === "result");
+    const best = results.slice(0, 2).map(({ run: name }) => name);
+    assert.deepEqual(best.sort(), ["blockDiagonalNgd", "exactNgd"]);
+  });
+});
