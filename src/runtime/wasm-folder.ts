@@ -7,7 +7,8 @@ let isInUse = false;
 
 /**
  * Says where the page finds `ort-wasm-simd-threaded.wasm` and `.mjs` (for WebGPU: `ort-wasm-simd-threaded.asyncify.*`), copied from
- * `onnxruntime-web/dist`. Without it they are looked for beside the script. In Node it has no effect.
+ * `onnxruntime-web/dist`. Without it the first is looked for beside the script, and there is one thread only. In Node it has no
+ * effect.
  *
  * @param url of the folder, absolute or relative to the page
  * @throws UsageError once a trainer has been made: the files are loaded by then

@@ -1,8 +1,9 @@
 /**
  * Sessions over `onnxruntime-web`: WebAssembly or WebGPU in a browser, WebAssembly in Node where nothing native runs.
  *
- * WebAssembly takes several threads only on pages that are cross-origin isolated (headers COOP and COEP), and takes their
- * number once, with the first session. WebGPU knows float32, int32 and bool; an operation that it lacks is an error here, where
+ * WebAssembly takes several threads only on pages that are cross-origin isolated (headers COOP and COEP) and that said where the
+ * package's files are: its threads load the script that the package is in, which in a bundle is the page's own, and would wait
+ * for ever. It takes their number once, with the first session. WebGPU knows float32, int32 and bool; an operation that it lacks is an error here, where
  * the package by itself would compute it on the CPU without a word.
  */
 
@@ -35,14 +36,13 @@ export async function openWebRuntime(
     );
   }
   const { ort, queue, threads: actual } = await loadPackage(device, threads);
-  const reason = isIsolated() ? "set by the first runtime opened" : "more need a cross-origin isolated page";
   return new PackageRuntime(ort as OrtPackage, {
     kind: "web",
     device,
     threads: actual,
     description: [
       `session web: onnxruntime-web ${ort.env.versions.web}, ${device === "wasm" ? "WebAssembly" : "WebGPU"}`,
-      actual === threads ? `threads ${actual}` : `threads ${actual} (${reason})`,
+      actual === threads ? `threads ${actual}` : `threads ${actual} (${whyFewer()})`,
       ...notes,
     ],
     fillsGivenOutputs: false,
@@ -67,17 +67,24 @@ function loadPackage(device: "wasm" | "webgpu", threads: number): Promise<Loaded
 
 async function startPackage(device: "wasm" | "webgpu", threads: number): Promise<LoadedPackage> {
   const ort = await importPackage(device);
-  const actual = isIsolated() ? threads : 1;
+  const folder = useWasmFolder();
+  const actual = isNode() || (isIsolated() && folder !== undefined) ? threads : 1;
   ort.env.wasm.numThreads = actual;
   ort.env.logLevel = "fatal";
-  const folder = useWasmFolder();
   if (folder !== undefined && !isNode()) ort.env.wasm.wasmPaths = folder;
   return { ort, queue: new Queue(), threads: actual };
 }
 
-/** Whether WebAssembly may have threads: browsers want a cross-origin isolated page, Node does not mind. */
+/** Whether WebAssembly may have shared memory, and so threads. */
 function isIsolated(): boolean {
   return globalThis.crossOriginIsolated !== false;
+}
+
+function whyFewer(): string {
+  if (!isIsolated()) return "more need a cross-origin isolated page";
+  return isNode() || useWasmFolder() !== undefined
+    ? "set by the first runtime opened"
+    : "more need setWasmFolder";
 }
 
 /** Browsers take the smallest build for the device. Node takes the one that reads files, and not by an import: bundlers would add it. */
