@@ -291,7 +291,9 @@ async function conclude(
     {
       ...{ folder, commands: [command], split: data.split, environment, model: model.describe() },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
-      tuning: options.tune ? { grid: grid(), trials } : undefined,
+      tuning: options.tune
+        ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }
+        : undefined,
     },
     runs,
   );

@@ -26,5 +26,6 @@ export function renderTable(
     wordWrap: true,
   });
   for (const row of rows) table.push([...row]);
-  return table.toString();
+  const lines = table.toString().split("\n");
+  return lines.map((line) => line.trimEnd()).join("\n");
 }

@@ -138,7 +138,7 @@ function metricCharts(summary: Summary): Draft[] {
 /** Shown when the damping of some run moved: how Levenberg-Marquardt judged its own steps. */
 function dampingChart(summary: Summary): Draft[] {
   const adaptive = summary.ranking.filter(
-    ({ run }) => new Set(run.epochs.map(({ damping }) => damping)).size > 1,
+    ({ run }) => new Set(run.epochs.flatMap(({ damping }) => damping ?? [])).size > 1,
   );
   if (adaptive.length === 0) return [];
   return [
