@@ -26,7 +26,7 @@ const OPTIMIZE_BASIC = 1;
 const OPTIMIZE_ALL = 99;
 
 /** Runs expected to take longer than this leave the event loop free; shorter ones are faster synchronous. */
-const SYNCHRONOUS_LIMIT_MS = 8;
+const SYNCHRONOUS_LIMIT_MS = 20;
 /** A cautious speed, for the expected duration before the first run. */
 const FLOPS_PER_MS = 2e7;
 /** Weight of the newest run in the expected duration. */
