@@ -7,6 +7,7 @@
  * LAPACK is column-major: our lower triangular L, row-major, is its upper triangular U = Lᵀ, and A = L Lᵀ its A = Uᵀ U.
  * Fortran routines take addresses only, and after the declared arguments the length of every character argument.
  */
+import { loadKoffi } from "../foreign.ts";
 import type { NativeCall } from "./steps.ts";
 
 /** What `natgrad doctor` prints. */
@@ -78,12 +79,9 @@ function discover(): Discovery {
   if (process?.versions?.node === undefined) return unavailable("LAPACK needs Node");
   const wish = process.env.NATGRAD_LAPACK;
   if (wish === "off") return unavailable("turned off by NATGRAD_LAPACK=off");
-  // Not an import: a bundler for browsers must not look for Node's modules or for koffi.
-  const module = process.getBuiltinModule?.("node:module");
-  if (module === undefined) return unavailable("LAPACK needs Node 20.16 or newer");
   let load: (path: string) => Library;
   try {
-    load = module.createRequire(import.meta.url)("koffi").load;
+    load = loadKoffi().load;
   } catch (error) {
     return unavailable(`koffi cannot be loaded: ${firstLine(error)}`, wish !== undefined);
   }

@@ -87,7 +87,10 @@ export class NaturalMethod implements Method {
         `invalid sampledTargets: ${sampledTargets.length} draws (must be ${draws}, as in fisher.samples)`,
       );
     }
-    const given = sampledTargets !== undefined && draws > 0;
+    if (sampledTargets && draws === 0) {
+      throw new UsageError("sampledTargets are for the monte-carlo Fisher only");
+    }
+    const given = sampledTargets !== undefined;
     if (given) {
       const { likelihood, model } = this.#problem;
       for (const drawn of sampledTargets) likelihood.check(drawn, samples, model.outputShape[0]);

@@ -241,7 +241,10 @@ export class Trainer {
   ): Promise<Tensor> {
     this.#check(batch);
     const fisher = parseFisher(option);
-    const bytes = 8 * this.parameterCount ** 2;
+    const rows =
+      batch.inputs.shape[0] *
+      Math.max(1, fisher.draws, fisher.type === "exact" ? this.#problem.model.outputShape[0] : 1);
+    const bytes = 8 * this.parameterCount * (this.parameterCount + rows);
     if (bytes > this.#problem.memoryLimit) {
       throw new UsageError(
         `the Fisher matrix of ${this.parameterCount} parameters needs ${formatBytes(bytes)}, the limit is ${formatBytes(this.#problem.memoryLimit)}`,
