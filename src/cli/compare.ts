@@ -162,7 +162,7 @@ async function runAll(shared: Comparison, names: readonly string[]): Promise<voi
   }
   if (runs.length > 0) await conclude(shared, runs, environment);
   interrupts.check();
-  if (runs.every(({ epochs }) => epochs.length < 2)) {
+  if (runs.every(({ epochs }) => epochs.length < 2 || !Number.isFinite(epochs.at(-1)?.trainLoss))) {
     throw new RunError(
       `no method finished an epoch: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
     );

@@ -80,8 +80,9 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
   } finally {
     await metrics.close();
   }
-  const { step } = trainer.progress;
-  const status = failure?.message ?? (signal.aborted ? `stopped at step ${step}` : "finished");
+  if (failure !== undefined) epochs.push(failedRecord(epochs.at(-1)!, trainer, failure));
+  const ending = signal.aborted ? `stopped at step ${trainer.progress.step}` : "finished";
+  const status = failure === undefined ? ending : `diverged: ${failure.message}`;
   return { record: { ...describeRun(request, epochs), status }, failure };
 }
 
@@ -111,6 +112,13 @@ function describeRun(
   const { name: optimizer, options } = config.optimizer;
   const { parameterCount } = trainer;
   return { ...{ name, optimizer, options, epochs, parameterCount }, curvature: trainer.curvature() };
+}
+
+/** Ends the record of a run that failed, so that no loss from before counts as its result; it is not logged. */
+function failedRecord(last: EpochRecord, { progress }: Trainer, { message }: RunError): EpochRecord {
+  const { step, seconds } = progress;
+  const losses = { trainLoss: Number.NaN, validationLoss: Number.NaN, metric: undefined };
+  return { ...last, ...losses, step, seconds, rejectedSteps: 0, notices: [message] };
 }
 
 /** The model before training, as epoch 0. */

@@ -160,7 +160,7 @@ function conclude(record: RunRecord, { folder, report, trainer, output }: Ending
     ...{ trainLoss: last?.trainLoss, validationLoss: last?.validationLoss, metric: last?.metric },
     resume: stopped ? resume : undefined,
   });
-  if (last && last.epoch > 0) {
+  if (last && last.epoch > 0 && Number.isFinite(last.trainLoss)) {
     const metric = last.metric ? `, ${last.metric.name} ${formatValue(last.metric.value)}` : "";
     output.print(
       `after ${+last.epoch.toPrecision(4)} epochs (${formatDuration(last.seconds)} of training): ` +
