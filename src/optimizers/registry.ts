@@ -88,7 +88,7 @@ export const methods: readonly MethodInfo[] = [
     summary: "exact blocks of the empirical Fisher by covariance factorization",
     reference: "Soori et al. 2021",
     options: natural,
-    defaults: { learningRate: 0.1, damping: 0.1 },
+    defaults: { learningRate: 0.03, damping: 0.1, momentum: 0.9 },
     create: (options) => tengrad(options as unknown as NaturalOptions),
   },
 ];
