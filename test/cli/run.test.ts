@@ -18,7 +18,7 @@ describe("performRun", () => {
       ...{ format: "natgrad run 1", natgrad: "0.0.0", commands: [] },
       dataset: { source: "friedman1", options: { rows: 4000 }, fingerprint: fingerprint(split.training) },
       model: { hidden: [6], activation: "tanh" },
-      optimizer: { name: "tengrad", options: { learningRate: 0.1, refreshEvery: 3 } },
+      optimizer: { name: "tengrad", options: { learningRate: 0.003, refreshEvery: 3 } },
       training: { epochs: 1, batchSize: 4, dtype: "float32", device: "cpu", seed: 0 },
     };
     const settings = trainerConfig(config, split.training);
@@ -27,13 +27,14 @@ describe("performRun", () => {
     const checkpoint = join(folder, "checkpoint.safetensors");
     const stops = new AbortController();
     const copy = join(folder, "copy.safetensors");
-    await performRun({
+    const { record } = await performRun({
       ...{ name: "tengrad", folder, config, split, trainer, signal: stops.signal, checkpointInterval: 1 },
       onStep: ({ epoch }) => {
         if (epoch > 0.5 && !existsSync(copy)) copyFileSync(checkpoint, copy);
       },
       onEpoch: () => {},
     });
+    assert.equal(record.status, "finished");
     const other = await resumeTrainer(copy, settings);
     assert.ok(other.progress.batch > 0 && other.progress.epoch === 0, "made within the first epoch");
     for await (const { epoch } of other.fit(split.training, { epochs: 1 })) assert.equal(epoch, 1);
