@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page as BrowserPage } from "playwright-core";
-import { bundlePage, type PageFiles, serve } from "../../examples/browser/serve.ts";
+import { bundlePage, examplePage, type PageFiles, serve } from "../../examples/browser/serve.ts";
 import { createTrainer, resumeTrainer } from "../../src/index.ts";
 import type { Page } from "./page.ts";
-import { launchChromium, missingChromium } from "./support.ts";
+import { fromSources, launchChromium, missingChromium } from "./support.ts";
 import { configuration, type OptimizerName, trainSteps } from "./task.ts";
 
 const steps = 24;
@@ -132,4 +132,50 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
       it("writes nothing to the console", () => assert.deepEqual(errors, []));
     });
   }
+
+  describe("the example", () => {
+    let server: Awaited<ReturnType<typeof serve>>;
+    let tab: BrowserPage;
+    const errors: string[] = [];
+    const texts = (selector: string) => tab.locator(selector).allTextContents();
+    before(async () => {
+      server = await serve(await examplePage([fromSources]));
+      tab = await browser.newPage();
+      tab.on("pageerror", (error) => errors.push(error.message));
+      tab.on("console", (message) => errors.push(message.text()));
+      await tab.goto(server.url);
+    });
+    after(async () => {
+      await tab.close();
+      server.close();
+    });
+
+    it("trains three methods and draws them", async () => {
+      await tab.waitForFunction(() => {
+        const losses = [...document.querySelectorAll("#runs td:nth-child(2)")];
+        return losses.length === 3 && losses.every(({ textContent }) => Number(textContent) < 0.05);
+      });
+      assert.deepEqual(
+        (await texts("#runs th")).map((text) => /^[a-z]+/.exec(text)?.[0]),
+        ["sgd", "adam", "tengrad"],
+      );
+      for (const line of await tab.locator("path.line").all()) {
+        assert.match((await line.getAttribute("d"))!, /^M[\d.]+ [\d.]+(L[\d.]+ [\d.]+){3,}$/);
+      }
+    });
+
+    it("pauses, takes another point and starts over", async () => {
+      await tab.click("#pause");
+      await tab.waitForFunction(() => document.querySelector("#pause")?.textContent === "Continue");
+      await tab.click("#fits svg");
+      assert.equal(await tab.locator("#fits circle").count(), 61);
+      await tab.click("#by-time");
+      assert.ok((await texts("#losses text")).includes("time trained"));
+      await tab.click("#restart");
+      await tab.waitForFunction(() =>
+        document.querySelector("#status")?.textContent?.startsWith("61 points"),
+      );
+      assert.deepEqual(errors, []);
+    });
+  });
 });
