@@ -72,14 +72,18 @@ const choice = <T extends string>(flags: string, description: string, choices: r
 export function addTrainingOptions(command: Command): Command {
   return command
     .optionsGroup("Model:")
-    .option("--hidden <sizes>", "units of the hidden layers, or none", hiddenLayers, [...defaultHidden])
+    .addOption(
+      new Option("--hidden <sizes>", "units of the hidden layers, or none")
+        .argParser(hiddenLayers)
+        .default([...defaultHidden], defaultHidden.join(",")),
+    )
     .addOption(
       choice("--activation <name>", "after every hidden layer", activationNames).default(defaultActivation),
     )
     .optionsGroup("Training:")
     .option(
       "--epochs <n>",
-      "passes over the training rows (default: about 3,000 steps)",
+      "passes over the training rows (default: 10 to 60, about 3,000 steps)",
       positiveInteger("--epochs"),
     )
     .option(
@@ -89,7 +93,7 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option(
       "--batch-size <n>",
-      "rows a step (default: 128, or all if fewer)",
+      "rows a step (default: 128, at most a quarter)",
       positiveInteger("--batch-size"),
     )
     .option("--learning-rate <x>", "step size (default: the method's own)", number("--learning-rate"))
