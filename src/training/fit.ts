@@ -83,7 +83,7 @@ export async function* fit(
     const training = await trainer.evaluate(examples);
     const held = validation && (await trainer.evaluate(validation));
     yield {
-      epoch: trainer.progress.epoch + (finished ? 0 : +(trainer.progress.batch / perEpoch).toFixed(2)),
+      epoch: trainer.progress.epoch + (finished ? 0 : trainer.progress.batch / perEpoch),
       step: trainer.progress.step,
       seconds: trainer.progress.seconds,
       trainLoss: training.loss,
