@@ -51,7 +51,8 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
   const epochs = [...(request.records ?? [])];
   const saver = new CheckpointSaver(trainer, join(folder, runFiles.checkpoint));
   const metrics = await writing(join(folder, runFiles.metrics), () => openMetrics(folder));
-  const keep = async (record: EpochRecord) => {
+  const keep = async (measured: EpochRecord) => {
+    const record = { ...measured, epoch: +measured.epoch.toFixed(2) }; // a part of an epoch, as people read it
     epochs.push(record);
     await writing(join(folder, runFiles.metrics), () => metrics.append(record));
     // The record goes first: a checkpoint without its record could not be told from one with it.

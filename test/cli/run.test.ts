@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync } from "node:fs";
+import { copyFileSync, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { performRun } from "../../src/cli/run.ts";
@@ -13,10 +13,10 @@ describe("performRun", () => {
   const base = scratchFolder();
 
   it("keeps a checkpoint within a long epoch, from which training goes on bit by bit", async () => {
-    const split = await loadDataset("friedman1", { rows: 4000 });
+    const split = await loadDataset("friedman1", { rows: 40_000 });
     const config: RunConfig = {
       ...{ format: "natgrad run 1", natgrad: "0.0.0", commands: [] },
-      dataset: { source: "friedman1", options: { rows: 4000 }, fingerprint: fingerprint(split.training) },
+      dataset: { source: "friedman1", options: { rows: 40_000 }, fingerprint: fingerprint(split.training) },
       model: { hidden: [6], activation: "tanh" },
       optimizer: { name: "tengrad", options: { learningRate: 0.003, refreshEvery: 3 } },
       training: { epochs: 1, batchSize: 4, dtype: "float32", device: "cpu", seed: 0 },
@@ -26,11 +26,14 @@ describe("performRun", () => {
     const folder = await createRunFolder(base, "long");
     const checkpoint = join(folder, "checkpoint.safetensors");
     const stops = new AbortController();
+    let first: number | undefined;
     const copy = join(folder, "copy.safetensors");
     const { record } = await performRun({
       ...{ name: "tengrad", folder, config, split, trainer, signal: stops.signal, checkpointInterval: 1 },
       onStep: ({ epoch }) => {
-        if (epoch > 0.5 && !existsSync(copy)) copyFileSync(checkpoint, copy);
+        const { ino } = statSync(checkpoint); // a save replaces the file
+        first ??= ino;
+        if (ino !== first && epoch < 1 && !existsSync(copy)) copyFileSync(checkpoint, copy);
       },
       onEpoch: () => {},
     });
