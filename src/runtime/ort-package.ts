@@ -176,11 +176,20 @@ class PackageSession implements Session {
   }
 }
 
+/** What browsers say when a file is not there, or when the server gives a page in its place. */
+const MISSING_FILES =
+  /fetching of the wasm failed|magic word|dynamically imported module|module script failed|incorrect response MIME/;
+
 /** The package's own message in one line, without its preamble. */
 function fail(error: unknown): never {
   const text = error instanceof Error ? error.message : String(error);
   if (/fallback to CPU EP has been explicitly disabled/.test(text)) {
     throw new RunError('WebGPU lacks an operation of this model (use device "cpu")');
+  }
+  if (MISSING_FILES.test(text)) {
+    throw new RunError(
+      "ONNX Runtime's WebAssembly files were not found (copy ort-wasm-simd-threaded.* from onnxruntime-web/dist beside the script, or to the folder that setWasmFolder names)",
+    );
   }
   const message = text.replace(/^.*ERROR_MESSAGE:/s, "").replace(/\s+/g, " ");
   throw new RunError(`ONNX Runtime: ${message.trim()}`);

@@ -9,9 +9,10 @@ import { fromSources, launchChromium, missingChromium } from "./support.ts";
 import { configuration, type OptimizerName, trainSteps } from "./task.ts";
 
 const steps = 24;
-const html = new TextEncoder().encode(
-  '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>',
-);
+/** A page that forbids `eval` and scripts of other sites. */
+const html = new TextEncoder().encode(`<!doctype html><link rel="icon" href="data:,">
+<meta http-equiv="Content-Security-Policy" content="script-src 'self' 'wasm-unsafe-eval'">
+<script type="module" src="/main.js"></script>`);
 
 async function nativeLosses(optimizer: OptimizerName): Promise<number[]> {
   const trainer = await createTrainer(configuration(optimizer));
@@ -27,6 +28,14 @@ function assertTrained(losses: readonly number[], native: readonly number[]): vo
   assert.ok(last < 0.75 * first, `mean loss of six steps: ${first} at first, ${last} at last`);
   const gap = Math.max(...losses.map((loss, step) => Math.abs(loss - native[step])));
   assert.ok(gap < 1e-4, `losses differ from Node's by ${gap}`);
+}
+
+/** Calls one of the page's functions. */
+function call<Name extends keyof Page>(tab: BrowserPage, name: Name, ...values: Parameters<Page[Name]>) {
+  return tab.evaluate(([name, values]) => Reflect.get(globalThis, "page")[name](...values), [
+    name,
+    values,
+  ] as const) as Promise<Awaited<ReturnType<Page[Name]>>>;
 }
 
 describe("a page in Chromium", { skip: missingChromium }, () => {
@@ -65,13 +74,6 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
       let server: Awaited<ReturnType<typeof serve>>;
       let tab: BrowserPage;
       const errors: string[] = [];
-      /** Calls one of the page's functions. */
-      const call = <Name extends keyof Page>(name: Name, ...values: Parameters<Page[Name]>) =>
-        tab.evaluate(([name, values]) => Reflect.get(globalThis, "page")[name](...values), [
-          name,
-          values,
-        ] as const) as Promise<Awaited<ReturnType<Page[Name]>>>;
-
       before(async () => {
         server = await serve(files, { isolated });
         tab = await browser.newPage();
@@ -81,7 +83,7 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
         });
         await tab.goto(server.url);
         assert.equal(await tab.evaluate(() => crossOriginIsolated), isolated);
-        if (wasmFolder) await call("setWasmFolder", wasmFolder);
+        if (wasmFolder) await call(tab, "setWasmFolder", wasmFolder);
       });
       after(async () => {
         await tab.close();
@@ -90,7 +92,7 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
 
       it("trains as Node does", async () => {
         for (const optimizer of ["tengrad", "adam"] as const) {
-          const { losses, description } = await call("train", optimizer, steps);
+          const { losses, description } = await call(tab, "train", optimizer, steps);
           assertTrained(losses, await nativeLosses(optimizer));
           assert.match(description[0], /^session web: onnxruntime-web [\d.]+, WebAssembly$/);
           assert.match(description[1], threads);
@@ -98,7 +100,7 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
       });
 
       it("resumes from kept bytes with the same bits, and so does Node with the same parameters", async () => {
-        const { kept, again, losses, parameters } = await call("resume", "tengrad");
+        const { kept, again, losses, parameters } = await call(tab, "resume", "tengrad");
         assert.deepEqual(again, kept);
         assert.deepEqual(losses[1], losses[0]);
         assert.deepEqual(parameters[1], parameters[0]);
@@ -110,21 +112,21 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
       });
 
       it("trains in a worker", async () => {
-        const { losses } = await call("trainInWorker", "sgd", steps);
-        assert.deepEqual(losses, (await call("train", "sgd", steps)).losses);
+        const { losses } = await call(tab, "trainInWorker", "sgd", steps);
+        assert.deepEqual(losses, (await call(tab, "train", "sgd", steps)).losses);
       });
 
       it("says in one line what it cannot do", async () => {
         assert.equal(
-          await call("refusal", "webgpu"),
+          await call(tab, "refusal", "webgpu"),
           'UsageError: device "webgpu": no WebGPU adapter here (use a browser with hardware acceleration on, or device "auto" or "cpu")',
         );
         assert.match(
-          await call("refusal", "save"),
+          await call(tab, "refusal", "save"),
           /^UsageError: files need Node .*\(in a browser keep trainer\.toBytes\(\)/,
         );
         assert.match(
-          await call("refusal", "other bytes"),
+          await call(tab, "refusal", "other bytes"),
           /^RunError: cannot read the data given: not a safetensors file$/,
         );
       });
@@ -132,6 +134,28 @@ describe("a page in Chromium", { skip: missingChromium }, () => {
       it("writes nothing to the console", () => assert.deepEqual(errors, []));
     });
   }
+
+  it("without the WebAssembly files says which to copy where", async () => {
+    const absent = [...files].filter(([name]) => !name.endsWith(".wasm"));
+    const aPageInstead = [...absent, ["/ort-wasm-simd-threaded.wasm", html] as const];
+    const cases = [
+      { folder: undefined, served: absent },
+      { folder: "/nowhere", served: absent },
+      { folder: undefined, served: aPageInstead },
+    ];
+    for (const { folder, served } of cases) {
+      const server = await serve(new Map(served));
+      const tab = await browser.newPage();
+      await tab.goto(server.url);
+      if (folder) await call(tab, "setWasmFolder", folder);
+      assert.match(
+        await call(tab, "refusal", "a step"),
+        /^RunError: ONNX Runtime's WebAssembly files were not found \(copy ort-wasm-simd-threaded\.\* from onnxruntime-web/,
+      );
+      await tab.close();
+      server.close();
+    }
+  });
 
   describe("the example", () => {
     let server: Awaited<ReturnType<typeof serve>>;

@@ -40,11 +40,12 @@ const page = {
   },
 
   /** The message with which something is refused. */
-  async refusal(what: "webgpu" | "save" | "other bytes") {
+  async refusal(what: "webgpu" | "save" | "other bytes" | "a step") {
     try {
       const trainer = await createTrainer(configuration("sgd", what === "webgpu" ? "webgpu" : "cpu"));
       if (what === "save") await trainer.save("checkpoint.safetensors");
-      else await trainer.load(new Uint8Array(100));
+      else if (what === "other bytes") await trainer.load(new Uint8Array(100));
+      else await trainSteps(trainer, 1);
     } catch (error) {
       return String(error);
     }
