@@ -56,6 +56,10 @@ class FirstOrderMethod implements Method {
     );
   }
 
+  async prepare(samples: number): Promise<void> {
+    await this.#plans.getOrCreate(samples, () => this.#plan(samples));
+  }
+
   async step(batch: Batch): Promise<StepStatistics> {
     const samples = batch.inputs.shape[0];
     const plan =

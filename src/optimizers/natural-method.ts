@@ -5,6 +5,7 @@ import type { SolverOption } from "../curvature/solver.ts";
 import type { Structure } from "../curvature/structure.ts";
 import { UsageError } from "../errors.ts";
 import type { FisherType } from "../fisher/index.ts";
+import { lapackInfo } from "../linalg/index.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../tensor.ts";
 import type { DampingPolicy } from "./damping.ts";
@@ -49,6 +50,16 @@ export class NaturalMethod implements Method {
     this.state = new DoubleBuffer(stateSpecs(problem, settings.rule));
     this.#scalars = updateArrays(problem, settings.rule);
     this.#damping = settings.damping.initial;
+  }
+
+  async prepare(samples: number): Promise<void> {
+    lapackInfo(); // looks for the library, which takes a moment the first time
+    const plan = await this.#createPlan(samples, "random");
+    const programs: Promise<unknown>[] = [plan.statistics(), plan.fresh()];
+    if (this.#settings.refreshEvery > 1) {
+      programs.push(plan.blocks.some((block) => block.iterative) ? plan.gradient() : plan.compileStale(plan));
+    }
+    await Promise.all(programs);
   }
 
   async step(batch: Batch): Promise<StepStatistics> {

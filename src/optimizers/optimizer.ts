@@ -57,6 +57,8 @@ export interface MethodMemory {
 export interface Method {
   /** Parameters, `parameter/0.weight`, and per-parameter state, `velocity/0.weight`. */
   readonly state: DoubleBuffer;
+  /** Compiles what steps on batches of this size need, so that the first is as fast as the others. */
+  prepare(samples: number): Promise<void>;
   /** Takes one step; on rejection the state is untouched. */
   step(batch: Batch): Promise<StepStatistics>;
   /** The direction that a fresh refresh on this batch gives, before learning rate, momentum and weight decay. */

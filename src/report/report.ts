@@ -49,7 +49,7 @@ ${section("Environment", list([...context.environment]))}
 </div>
 ${section("Do it again", html`<pre tabindex="0" aria-label="The command that makes this report"><code>${context.command}</code></pre>`)}
 </main>
-<footer>Made by natgrad on ${formatDate(context.createdAt)}. Times are seconds of training; evaluation and checkpoints are not counted.</footer>
+<footer>Made by natgrad on ${formatDate(context.createdAt)}. Times are seconds of training; compilation, evaluation and checkpoints are not counted.</footer>
 </body>
 </html>
 `;

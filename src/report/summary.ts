@@ -119,7 +119,7 @@ function compareLosses(winner: RunSummary, second: RunSummary, lossName: string)
   }
   const ratio = second.loss / winner.loss;
   if (ratio < 1.01) {
-    const lead = formatNumber(100 * (1 - 1 / ratio));
+    const lead = (100 * (1 - 1 / ratio)).toPrecision(1);
     return `${winner.label} and ${second.label} are practically level: ${lossName} ${values}, ${lead} % apart.`;
   }
   const lead =

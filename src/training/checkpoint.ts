@@ -14,7 +14,7 @@ export interface Progress {
   readonly batch: number;
   /** Steps taken. */
   readonly step: number;
-  /** Seconds of training, evaluation left out. */
+  /** Seconds of training, compilation and evaluation left out. */
   readonly seconds: number;
 }
 

@@ -43,6 +43,7 @@ export async function* fit(
   const perEpoch = batchCount(dataset.inputs.shape[0], { batchSize });
   const last = trainer.progress.epoch + epochs;
   let rejectedInARow = 0;
+  if (perEpoch > 0) await trainer.prepare(batchSize);
 
   while (trainer.progress.epoch < last && !signal?.aborted) {
     const { epoch, batch: start } = trainer.progress;

@@ -19,7 +19,7 @@ export interface EpochRecord {
   epoch: number;
   /** Training steps taken so far. */
   step: number;
-  /** Seconds of training so far; evaluation, checkpoints and reports are not counted. */
+  /** Seconds of training so far; compilation, evaluation, checkpoints and reports are not counted. */
   seconds: number;
   trainLoss: number;
   validationLoss?: number;

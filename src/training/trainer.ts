@@ -193,6 +193,12 @@ export class Trainer {
     return this.#method.curvature(batchSize);
   }
 
+  /** Compiles what steps on batches of this size need; `fit` does so before its clock starts. */
+  async prepare(batchSize: number = this.config.batchSize): Promise<void> {
+    this.#checkIdle();
+    await this.#method.prepare(batchSize);
+  }
+
   /**
    * One training step. A step that would leave the finite numbers is rejected: the parameters stay as they were and
    * the status says why.

@@ -1,15 +1,6 @@
 /** The program of the test's page, in the page and in a worker: what the test calls, and nothing to see. */
-import {
-  createTrainer,
-  dense,
-  Random,
-  resumeTrainer,
-  sequential,
-  setWasmFolder,
-  tanh,
-  tensor,
-} from "../../src/browser.ts";
-import { configuration, type OptimizerName, trainSteps } from "./task.ts";
+import { createTrainer, resumeTrainer, setWasmFolder } from "../../src/browser.ts";
+import { configuration, type OptimizerName, stepTime, trainSteps } from "./task.ts";
 
 const page = {
   setWasmFolder,
@@ -52,25 +43,7 @@ const page = {
     return "nothing was refused";
   },
 
-  /** Microseconds a step takes, of 128 rows of 8 numbers. */
-  async time(hidden: number[], optimizer: OptimizerName, steps: number) {
-    const layers = hidden.flatMap((units) => [dense(units), tanh()]);
-    const model = sequential([...layers, dense(1)]);
-    const trainer = await createTrainer({ ...configuration(optimizer), model, inputShape: [8] });
-    const random = new Random(0);
-    const draw = (rows: number, columns: number) =>
-      tensor(
-        Float32Array.from({ length: rows * columns }, () => random.normal()),
-        [rows, columns],
-      );
-    const batch = { inputs: draw(128, 8), targets: draw(128, 1) };
-    for (let step = 0; step < steps / 4; step++) await trainer.step(batch);
-    const start = performance.now();
-    for (let step = 0; step < steps; step++) await trainer.step(batch);
-    const elapsed = performance.now() - start;
-    trainer.dispose();
-    return (1000 * elapsed) / steps;
-  },
+  time: stepTime,
 
   /** {@link train}, in a worker that runs this script. */
   async trainInWorker(optimizer: OptimizerName, steps: number) {

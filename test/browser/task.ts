@@ -36,3 +36,27 @@ export async function trainSteps(trainer: natgrad.Trainer, steps: number): Promi
   }
   return losses;
 }
+
+/** Microseconds that a step takes with a batch of 128 rows of 8 numbers, compilation and first steps left out. */
+export async function stepTime(
+  hidden: readonly number[],
+  optimizer: OptimizerName,
+  steps: number,
+): Promise<number> {
+  const layers = hidden.flatMap((units) => [natgrad.dense(units), natgrad.tanh()]);
+  const model = natgrad.sequential([...layers, natgrad.dense(1)]);
+  const trainer = await natgrad.createTrainer({ ...configuration(optimizer), model, inputShape: [8] });
+  const random = new natgrad.Random(0);
+  const draw = (columns: number) =>
+    natgrad.tensor(
+      Float32Array.from({ length: 128 * columns }, () => random.normal()),
+      [128, columns],
+    );
+  const batch = { inputs: draw(8), targets: draw(1) };
+  for (let step = 0; step < steps / 4; step++) await trainer.step(batch);
+  const start = performance.now();
+  for (let step = 0; step < steps; step++) await trainer.step(batch);
+  const elapsed = performance.now() - start;
+  trainer.dispose();
+  return (1000 * elapsed) / steps;
+}

@@ -310,7 +310,7 @@ function directions(name: string): void {
         for (const fisher of ["empirical", "exact", monteCarlo] as const) {
           const network = small(likelihood, 2);
           const [damping, learningRate] = [0.1, 0.05];
-          const options = { learningRate, damping, solver, fisher, refreshEvery: 3 };
+          const options = { learningRate, damping, solver, fisher, refreshEvery: 3, momentum: 0 };
           const trainer = await trainerOf(runtime, network, createOptimizer(name, options));
           const layout = layoutOf(trainer.getParameters());
           const noise = new Random(network.seed).fork("targets");
