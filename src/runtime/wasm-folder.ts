@@ -15,7 +15,8 @@ let isInUse = false;
  */
 export function setWasmFolder(url: string | URL): void {
   if (isInUse) throw new UsageError("setWasmFolder must come before the first trainer");
-  const absolute = new URL(url, globalThis.location?.href).href;
+  const { location } = globalThis;
+  const absolute = location === undefined ? String(url) : new URL(url, location.href).href;
   folder = absolute.endsWith("/") ? absolute : `${absolute}/`;
 }
 
