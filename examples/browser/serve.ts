@@ -24,6 +24,7 @@ export async function bundlePage(entry: string, plugins: Plugin[] = []): Promise
     platform: "browser",
     format: "esm",
     target: "es2022",
+    tsconfigRaw: {}, // this repository's own names the sources; the page is to have what package.json names
     write: false,
     logLevel: "silent",
     plugins,
