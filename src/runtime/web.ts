@@ -3,8 +3,10 @@
  *
  * WebAssembly takes several threads only on pages that are cross-origin isolated (headers COOP and COEP) and that said where the
  * package's files are: its threads load the script that the package is in, which in a bundle is the page's own, and would wait
- * for ever. It takes their number once, with the first session. WebGPU knows float32, int32 and bool; an operation that it lacks is an error here, where
- * the package by itself would compute it on the CPU without a word.
+ * for ever. It takes their number once, with the first session.
+ *
+ * WebGPU knows float32, int32 and bool; an operation that it lacks is an error here, where the package by itself would compute it on
+ * the CPU without a word.
  */
 
 import type * as OrtWeb from "onnxruntime-web";
