@@ -21,8 +21,8 @@ import type { UpdateRule } from "./rule.ts";
 import { checkLearningRate, type LearningRate } from "./schedule.ts";
 
 export interface AdamOptions {
-  /** η, a number or a schedule. */
-  readonly learningRate: LearningRate;
+  /** η, a number or a schedule; default 0.01. */
+  readonly learningRate?: LearningRate;
   /** β₁; default 0.9. */
   readonly beta1?: number;
   /** β₂; default 0.999. */
@@ -34,26 +34,25 @@ export interface AdamOptions {
 }
 
 /** Adam, with weight decay as an L2 penalty. @throws UsageError when a number is out of range */
-export function adam(options: AdamOptions): Optimizer {
-  return firstOrder(
-    "adam",
-    options,
-    adamRule(options, { weightDecay: options.weightDecay ?? 0, decoupled: false }),
-  );
+export function adam(options: AdamOptions = {}): Optimizer {
+  const { learningRate = DEFAULT_LEARNING_RATE, weightDecay = 0 } = options;
+  const rule = adamRule({ ...options, learningRate, weightDecay }, false);
+  return firstOrder("adam", options, learningRate, rule);
 }
 
 /** AdamW, with decoupled weight decay. @throws UsageError when a number is out of range */
-export function adamw(options: AdamOptions): Optimizer {
-  return firstOrder(
-    "adamw",
-    options,
-    adamRule(options, { weightDecay: options.weightDecay ?? 0.01, decoupled: true }),
-  );
+export function adamw(options: AdamOptions = {}): Optimizer {
+  const { learningRate = DEFAULT_LEARNING_RATE, weightDecay = 0.01 } = options;
+  const rule = adamRule({ ...options, learningRate, weightDecay }, true);
+  return firstOrder("adamw", options, learningRate, rule);
 }
 
-function adamRule(options: AdamOptions, decay: { weightDecay: number; decoupled: boolean }): UpdateRule {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
-  const { weightDecay, decoupled } = decay;
+const DEFAULT_LEARNING_RATE = 0.01;
+
+type CheckedAdamOptions = AdamOptions & Required<Pick<AdamOptions, "learningRate" | "weightDecay">>;
+
+function adamRule(options: CheckedAdamOptions, decoupled: boolean): UpdateRule {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay } = options;
   checkLearningRate(options.learningRate);
   requireOption(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
   requireOption(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");

@@ -18,14 +18,11 @@ const CACHED_BATCH_SIZES = 8;
 /** An optimizer that follows an update rule on the gradient. */
 export function firstOrder(
   name: string,
-  options: { readonly learningRate: LearningRate },
+  options: object,
+  learningRate: LearningRate,
   rule: UpdateRule,
 ): Optimizer {
-  return {
-    name,
-    options,
-    start: async (problem) => new FirstOrderMethod(problem, rule, options.learningRate),
-  };
+  return { name, options, start: async (problem) => new FirstOrderMethod(problem, rule, learningRate) };
 }
 
 interface Plan {

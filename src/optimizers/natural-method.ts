@@ -3,7 +3,7 @@ import type { RefreshOutcome } from "../curvature/block.ts";
 import type { CurvatureRow } from "../curvature/report.ts";
 import type { SolverOption } from "../curvature/solver.ts";
 import type { Structure } from "../curvature/structure.ts";
-import { UsageError } from "../errors.ts";
+import { requireOption, UsageError } from "../errors.ts";
 import type { FisherType } from "../fisher/index.ts";
 import { lapackInfo } from "../linalg/index.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
@@ -92,21 +92,15 @@ export class NaturalMethod implements Method {
 
   async direction(batch: Batch, { sampledTargets }: DirectionOptions = {}): Promise<NamedTensors> {
     const samples = batch.inputs.shape[0];
-    const { draws } = this.#settings.fisher;
-    if (sampledTargets && draws > 0 && sampledTargets.length !== draws) {
-      throw new UsageError(
-        `invalid sampledTargets: ${sampledTargets.length} draws (must be ${draws}, as in fisher.samples)`,
-      );
-    }
-    if (sampledTargets && draws === 0) {
-      throw new UsageError("sampledTargets are for the monte-carlo Fisher only");
-    }
-    const given = sampledTargets !== undefined;
-    if (given) {
-      const { likelihood, model } = this.#problem;
-      for (const drawn of sampledTargets) likelihood.check(drawn, samples, model.outputShape[0]);
-    }
-    const plan = this.#newPlan(samples, given ? "given" : "random");
+    const { fisher } = this.#settings;
+    const given = sampledTargets !== undefined && fisher.type === "monte-carlo";
+    requireOption(!given || sampledTargets.length > 0, "sampledTargets", "[]", "at least one draw");
+    const { likelihood, model } = this.#problem;
+    for (const drawn of given ? sampledTargets : []) likelihood.check(drawn, samples, model.outputShape[0]);
+    const settings = given
+      ? { ...this.#settings, fisher: { ...fisher, draws: sampledTargets.length } }
+      : this.#settings;
+    const plan = this.#newPlan(samples, given ? "given" : "random", settings);
     try {
       loadBatch(plan.batch, batch);
       if (given) plan.loadTargets(sampledTargets);
@@ -276,8 +270,8 @@ export class NaturalMethod implements Method {
     return this.#plans.getOrCreate(planKey(samples), () => this.#newPlan(samples, draws));
   }
 
-  #newPlan(samples: number, draws: Draws): NaturalPlan {
-    return new NaturalPlan(this.#problem, this.#settings, this.state, this.#scalars, samples, draws);
+  #newPlan(samples: number, draws: Draws, settings: NaturalSettings = this.#settings): NaturalPlan {
+    return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws);
   }
 }
 

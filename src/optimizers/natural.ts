@@ -17,9 +17,9 @@ import { checkLearningRate, type LearningRate } from "./schedule.ts";
 import { type MomentumOptions, momentumRule } from "./sgd.ts";
 
 export interface NaturalOptions extends MomentumOptions {
-  /** η, a number or a schedule. */
-  readonly learningRate: LearningRate;
-  /** λ, a number or a policy; default 1e-2. */
+  /** η, a number or a schedule; default the preset's. */
+  readonly learningRate?: LearningRate;
+  /** λ, a number or a policy; default the preset's. */
   readonly damping?: DampingOption;
   /** Whose targets the scores are taken at. */
   readonly fisher?: FisherOption;
@@ -40,12 +40,12 @@ export function naturalGradient(
   name: string,
   structure: Structure,
   options: NaturalOptions,
-  defaults: { readonly fisher: FisherOption },
+  defaults: Required<Pick<NaturalOptions, "fisher" | "damping" | "learningRate">>,
 ): Optimizer {
-  const { solver = "auto", refreshEvery = 1, klClip } = options;
+  const { solver = "auto", refreshEvery = 1, klClip, learningRate = defaults.learningRate } = options;
   const fisher = parseFisher(options.fisher ?? defaults.fisher);
-  const damping = dampingPolicy(options.damping ?? 1e-2);
-  checkLearningRate(options.learningRate);
+  const damping = dampingPolicy(options.damping ?? defaults.damping);
+  checkLearningRate(learningRate);
   checkSolver(solver);
   requireOption(
     Number.isInteger(refreshEvery) && refreshEvery > 0,
@@ -68,8 +68,8 @@ export function naturalGradient(
     damping,
     refreshEvery,
     klClip,
-    rule: momentumRule(options),
-    learningRate: options.learningRate,
+    rule: momentumRule(options, learningRate),
+    learningRate,
   };
   return { name, options, start: async (problem) => new NaturalMethod(problem, settings) };
 }

@@ -43,7 +43,7 @@ export interface StepStatistics {
 }
 
 export interface DirectionOptions {
-  /** Targets of each draw, instead of random ones, for the Monte-Carlo Fisher. */
+  /** Targets of each draw, any number of draws, instead of random ones; for the Monte-Carlo Fisher, no other reads them. */
   readonly sampledTargets?: readonly Tensor[];
 }
 

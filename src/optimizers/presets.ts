@@ -4,17 +4,23 @@ import { exactStructure } from "../curvature/exact.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 
-/** Natural gradient with the full Fisher matrix [Amari98; Karakida20]; exact Fisher by default. */
-export function exactNgd(options: NaturalOptions): Optimizer {
-  return naturalGradient("exactNgd", exactStructure, options, { fisher: "exact" });
+/** Natural gradient with the full Fisher matrix [Amari98; Karakida20]; exact Fisher, η = 0.3, λ = 0.01 by default. */
+export function exactNgd(options: NaturalOptions = {}): Optimizer {
+  const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
+  return naturalGradient("exactNgd", exactStructure, options, defaults);
 }
 
-/** Natural gradient with one exact block for each layer [Shrestha §4; Karakida20 §4]; exact Fisher by default. */
-export function blockDiagonalNgd(options: NaturalOptions): Optimizer {
-  return naturalGradient("blockDiagonalNgd", blockDiagonalStructure, options, { fisher: "exact" });
+/**
+ * Natural gradient with one exact block for each layer [Shrestha §4; Karakida20 §4]; exact Fisher, η = 0.3, λ = 0.01 by
+ * default.
+ */
+export function blockDiagonalNgd(options: NaturalOptions = {}): Optimizer {
+  const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
+  return naturalGradient("blockDiagonalNgd", blockDiagonalStructure, options, defaults);
 }
 
-/** TENGraD [Soori21]: one block for each layer by covariance factorization; empirical Fisher by default. */
-export function tengrad(options: NaturalOptions): Optimizer {
-  return naturalGradient("tengrad", blockDiagonalStructure, options, { fisher: "empirical" });
+/** TENGraD [Soori21]: one block for each layer by covariance factorization; empirical Fisher, η = 0.03, λ = 0.1 by default. */
+export function tengrad(options: NaturalOptions = {}): Optimizer {
+  const defaults = { fisher: "empirical", learningRate: 0.03, damping: 0.1 } as const;
+  return naturalGradient("tengrad", blockDiagonalStructure, options, defaults);
 }

@@ -16,8 +16,8 @@ import type { Optimizer } from "./optimizer.ts";
 import { checkLearningRate, type LearningRate } from "./schedule.ts";
 
 export interface RmspropOptions {
-  /** η, a number or a schedule. */
-  readonly learningRate: LearningRate;
+  /** η, a number or a schedule; default 0.01. */
+  readonly learningRate?: LearningRate;
   /** ρ; default 0.99. */
   readonly decay?: number;
   /** ε; default 1e-8. */
@@ -26,18 +26,18 @@ export interface RmspropOptions {
   readonly weightDecay?: number;
 }
 
-/** @throws UsageError when a number is out of range */
-export function rmsprop(options: RmspropOptions): Optimizer {
-  const { decay = 0.99, epsilon = 1e-8, weightDecay = 0 } = options;
-  checkLearningRate(options.learningRate);
+/** RMSprop. @throws UsageError when a number is out of range */
+export function rmsprop(options: RmspropOptions = {}): Optimizer {
+  const { learningRate = 0.01, decay = 0.99, epsilon = 1e-8, weightDecay = 0 } = options;
+  checkLearningRate(learningRate);
   requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
   requireOption(epsilon > 0, "epsilon", epsilon, "> 0");
   requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
-  return firstOrder("rmsprop", options, {
+  return firstOrder("rmsprop", options, learningRate, {
     scaled: false,
     slots: ["meanSquare"],
     divisor: "meanSquare",
-    scalars: (_, learningRate) => ({ learningRate }),
+    scalars: (_, rate) => ({ learningRate: rate }),
     update({ parameter, gradient, slots, scalars }) {
       const g = weightDecay === 0 ? gradient : add(gradient, multiply(parameter, weightDecay));
       const meanSquare = add(multiply(slots.meanSquare, decay), multiply(square(g), 1 - decay));

@@ -26,14 +26,15 @@ export interface MomentumOptions {
 }
 
 export interface SgdOptions extends MomentumOptions {
-  /** η, a number or a schedule. */
-  readonly learningRate: LearningRate;
+  /** η, a number or a schedule; default 0.1. */
+  readonly learningRate?: LearningRate;
 }
 
-/** @throws UsageError when a number is out of range */
-export function sgd(options: SgdOptions): Optimizer {
-  checkLearningRate(options.learningRate);
-  return firstOrder("sgd", options, momentumRule(options));
+/** SGD, with momentum, Nesterov's look-ahead and weight decay. @throws UsageError when a number is out of range */
+export function sgd(options: SgdOptions = {}): Optimizer {
+  const { learningRate = 0.1 } = options;
+  checkLearningRate(learningRate);
+  return firstOrder("sgd", options, learningRate, momentumRule(options, learningRate));
 }
 
 /**
@@ -42,8 +43,8 @@ export function sgd(options: SgdOptions): Optimizer {
  * The slot `velocity` holds ηv: with u = ηv the update is u ← μ(η/η₋)u + η(g + wθ), θ ← θ − u, η₋ the rate of the step
  * before, which spares a pass over the parameters.
  */
-export function momentumRule(options: SgdOptions): UpdateRule {
-  const { learningRate: rate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+export function momentumRule(options: MomentumOptions, rate: LearningRate): UpdateRule {
+  const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
   requireOption(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
   requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   requireOption(!nesterov || momentum > 0, "nesterov", nesterov, "false without momentum");

@@ -238,6 +238,7 @@ export class Trainer {
   /**
    * The full Fisher matrix of a batch, (P, P), parameters layer by layer and row-major in [W b].
    *
+   * @param options `sampledTargets` are the draws of the Monte-Carlo Fisher, as many as there are
    * @throws UsageError with the estimate when it would exceed the memory limit
    */
   async fisher(
@@ -246,7 +247,7 @@ export class Trainer {
     { sampledTargets = [] }: DirectionOptions = {},
   ): Promise<Tensor> {
     this.#check(batch);
-    const fisher = parseFisher(option);
+    const fisher = { ...parseFisher(option), draws: sampledTargets.length };
     const rows =
       batch.inputs.shape[0] *
       Math.max(1, fisher.draws, fisher.type === "exact" ? this.#problem.model.outputShape[0] : 1);
@@ -257,10 +258,10 @@ export class Trainer {
       );
     }
     requireOption(
-      fisher.draws === sampledTargets.length,
+      sampledTargets.length > 0 === (fisher.type === "monte-carlo"),
       "sampledTargets",
       `${sampledTargets.length} draws`,
-      `${fisher.draws}, as in the fisher option`,
+      "given for the monte-carlo Fisher and for no other",
     );
     for (const targets of sampledTargets) this.#check({ inputs: batch.inputs, targets });
     const drawn = sampledTargets.map((_, k) => `sampled/${k}`);

@@ -362,7 +362,7 @@ function directions(name: string): void {
     const batch = randomBatch(network, 6, 3);
     const trainer = await trainerOf(runtime, network, createOptimizer(name, { fisher: monteCarlo }));
     const [one, short] = [randomBatch(network, 6, 4).targets, randomBatch(network, 5, 4).targets];
-    for (const sampledTargets of [[one], [one, one, one], [], [one, short]]) {
+    for (const sampledTargets of [[], [short], [one, short]]) {
       await assert.rejects(trainer.direction(batch, { sampledTargets }), isOneLine);
       await assert.rejects(trainer.fisher(batch, monteCarlo as never, { sampledTargets }), isOneLine);
     }

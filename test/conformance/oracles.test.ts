@@ -81,14 +81,9 @@ describe("oracles", { skip: oracleSkip }, () => {
         if (!preset) continue;
         for (const solver of ["gram", "dense", "cg"]) {
           it(`${method} ${JSON.stringify({ ...options, sigma: undefined })} by ${solver}`, async () => {
-            const fisher =
-              options.fisher === "monte-carlo"
-                ? { type: "monte-carlo", samples: oracle.sampledTargets.length }
-                : options.fisher;
-            const { sigma: _, label: __, ...rest } = options;
-            const optimizer = preset({ learningRate: 0.1, solver, ...rest, fisher } as never);
+            const optimizer = preset({ solver, ...options } as never);
             const trainer = await trainerOf(oracle, optimizer);
-            const sampledTargets = options.fisher === "monte-carlo" ? oracle.sampledTargets : undefined;
+            const { sampledTargets } = oracle;
             const actual = await trainer.direction(oracle.batch, { sampledTargets });
             const error = relativeError(actual, direction);
             assert.ok(error < TOLERANCE, `relative error ${error}`);

@@ -16,7 +16,6 @@ const badRates: [object, RegExp][] = [
   [{ learningRate: Number.NaN }, /^invalid learningRate: NaN /],
   [{ learningRate: Number.POSITIVE_INFINITY }, /^invalid learningRate: Infinity /],
   [{ learningRate: "0.1" }, /^invalid learningRate/],
-  [{ learningRate: undefined }, /^invalid learningRate/],
   [{ learningRate: null }, /^invalid learningRate/],
   [schedule({ schedule: "linear" }), /^invalid learningRate schedule: "linear" \(must be exponential \| /],
   [schedule({ schedule: "exponential", decay: 0 }), /^invalid learningRate decay: 0 /],
