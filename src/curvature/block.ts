@@ -63,6 +63,11 @@ export interface CurvatureBlock {
   readonly statistics: SlotSymbols;
   /** Slots that `refresh` writes. */
   readonly refreshed: Readonly<Record<string, SlotSpec>>;
+  /**
+   * Slots that outlive a refresh: moving averages, histories, warm starts. They carry over between batch sizes, so their
+   * shapes must not depend on it, and are in every checkpoint. Zero at first.
+   */
+  readonly memory?: readonly string[];
   refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome>;
   /** Direction on the refresh batch without its gradient, where the structure has such a form. */
   readonly fresh?: (slots: SlotSymbols) => LayerVector[];

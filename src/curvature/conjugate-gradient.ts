@@ -67,6 +67,7 @@ export function conjugateGradientBlock(
       gradient: { shape: [dimension], dtype },
       solution: { shape: [dimension], dtype },
     },
+    memory: ["solution"],
     refresh: (_, { damping }) => ({ damping, retries: 0 }),
     fresh: solutionOf,
     stale: (_, slots) => solutionOf(slots),

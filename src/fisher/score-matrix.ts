@@ -17,6 +17,7 @@ import {
   type SymbolicTensor,
   scalar,
   slice,
+  square,
   sum,
 } from "../graph/index.ts";
 import type { LayerScores } from "./scores.ts";
@@ -63,12 +64,11 @@ export function scoreProduct(layer: LayerScores, { weight, bias }: LayerVector):
 /** S_lᵀ u for u (M). */
 export function transposedProduct(layer: LayerScores, u: SymbolicTensor): LayerVector {
   const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
-  const [rows, outputs] = deltas.shape;
+  const rows = deltas.shape[0];
   const weighted = multiply(deltas, reshape(u, [rows, 1]));
-  const perSample =
-    rowsPerSample === 1 ? weighted : sum(reshape(weighted, [rowsPerSample, inputs.shape[0], outputs]), [0]);
-  const weight = matmul(perSample, inputs, { transposeA: true });
-  return { weight, bias: bias === undefined ? undefined : multiply(sum(perSample, [0]), biasInput) };
+  const folded = perSample(weighted, rowsPerSample, inputs.shape[0]);
+  const weight = matmul(folded, inputs, { transposeA: true });
+  return { weight, bias: bias === undefined ? undefined : multiply(sum(folded, [0]), biasInput) };
 }
 
 /** S_l itself, (M, P_l), columns ordered like W̄ row-major: (o, i) ↦ o·(F+1) + i, the bias last. */
@@ -115,4 +115,24 @@ export function splitVector(layers: readonly LayerScores[], flat: SymbolicTensor
 /** Number of parameters of several layers. */
 export function totalDimension(layers: readonly LayerScores[]): number {
   return layers.reduce((total, layer) => total + layerDimension(layer), 0);
+}
+
+/** Column sums of S_l squared elementwise, laid out like the parameters: Σ_q δ_qo² ā_qi². */
+export function squaredScores({ inputs, deltas, bias, biasInput, rowsPerSample }: LayerScores): LayerVector {
+  const squares = perSample(square(deltas), rowsPerSample, inputs.shape[0]);
+  return {
+    weight: matmul(squares, square(inputs), { transposeA: true }),
+    bias: bias === undefined ? undefined : multiply(sum(squares, [0]), biasInput ** 2),
+  };
+}
+
+/** Products of the bias's column of S_l with each weight's, (O, F): Σ_q δ_qo² β a_qi. */
+export function biasCoupling({ inputs, deltas, biasInput, rowsPerSample }: LayerScores): SymbolicTensor {
+  const squares = perSample(square(deltas), rowsPerSample, inputs.shape[0]);
+  return multiply(matmul(squares, inputs, { transposeA: true }), biasInput);
+}
+
+/** Sums the rows of each sample, (r·N, O) → (N, O). */
+function perSample(rows: SymbolicTensor, rowsPerSample: number, samples: number): SymbolicTensor {
+  return rowsPerSample === 1 ? rows : sum(reshape(rows, [rowsPerSample, samples, -1]), [0]);
 }

@@ -1,5 +1,5 @@
 /** A natural-gradient optimizer at work: statistics, refresh, direction, update; damping adapted; state remembered. */
-import type { RefreshOutcome } from "../curvature/block.ts";
+import type { CurvatureBlock, RefreshOutcome } from "../curvature/block.ts";
 import type { CurvatureRow } from "../curvature/report.ts";
 import type { SolverOption } from "../curvature/solver.ts";
 import type { Structure } from "../curvature/structure.ts";
@@ -39,8 +39,10 @@ export class NaturalMethod implements Method {
   readonly #settings: NaturalSettings;
   readonly #scalars: Record<string, TypedArray>;
   readonly #plans = new BoundedCache<string, NaturalPlan>(CACHED_BATCH_SIZES);
-  /** The plan whose slots hold the curvature in use. */
+  /** The plan whose slots hold the curvature in use; none when the next step must refresh. */
   #kept: NaturalPlan | undefined;
+  /** The plan refreshed last, whose memory the next refresh continues. */
+  #last: NaturalPlan | undefined;
   #step = 0;
   #damping: number;
 
@@ -122,52 +124,46 @@ export class NaturalMethod implements Method {
   }
 
   remember(): MethodMemory {
+    const last = this.#last;
+    const stale = this.#settings.refreshEvery > 1 && this.#kept !== undefined;
     const tensors: NamedTensors = new Map();
-    const kept = this.#settings.refreshEvery > 1 || this.#kept?.blocks.some((block) => block.iterative);
-    if (kept) {
-      this.#kept?.slots.forEach((slots, b) => {
-        for (const [name, data] of Object.entries(slots)) {
-          const block = this.#kept!.blocks[b];
-          const { shape } = block.statistics[name] ?? block.refreshed[name];
-          tensors.set(`curvature/${b}/${name}`, { shape, data: data.slice() });
-        }
-      });
-    }
-    return {
-      tensors,
-      values: {
-        step: this.#step,
-        damping: this.#damping,
-        keptSamples: kept ? this.#kept?.samples : undefined,
-        keptDamping: kept ? this.#kept?.damping : undefined,
-      },
-    };
+    last?.blocks.forEach((block, b) => {
+      for (const name of savedSlots(block, stale)) {
+        const { shape } = block.statistics[name] ?? block.refreshed[name];
+        tensors.set(`curvature/${b}/${name}`, { shape, data: last.slots[b][name].slice() });
+      }
+    });
+    const samples = tensors.size > 0 ? last?.samples : undefined;
+    const values = { step: this.#step, damping: this.#damping, stale, samples, slotDamping: last?.damping };
+    return { tensors, values };
   }
 
   recall({ tensors, values }: MethodMemory): void {
-    const keeps = values.keptSamples !== undefined && values.keptSamples !== null;
-    const plan = keeps ? this.#newPlan(Number(values.keptSamples), "random") : undefined;
-    plan?.slots.forEach((slots, b) => {
-      for (const [name, array] of Object.entries(slots)) {
+    const stale = values.stale === true;
+    const plan = values.samples ? this.#newPlan(Number(values.samples), "random") : undefined;
+    plan?.blocks.forEach((block, b) => {
+      for (const name of savedSlots(block, stale)) {
         const saved = tensors.get(`curvature/${b}/${name}`);
-        if (saved?.data.length !== array.length) {
+        if (saved?.data.length !== plan.slots[b][name].length) {
           throw new UsageError("the curvature saved is of another solver, Fisher type or structure");
         }
-        array.set(saved.data);
+        plan.slots[b][name].set(saved.data);
       }
     });
     this.#step = Number(values.step);
     this.#damping = Number(values.damping);
     this.#plans.clear();
-    this.#kept = plan;
+    this.#last = plan;
+    this.#kept = stale ? plan : undefined;
     if (!plan) return;
-    plan.damping = Number(values.keptDamping);
+    plan.damping = Number(values.slotDamping);
     void this.#plans.getOrCreate(planKey(plan.samples), () => plan);
   }
 
   dispose(): void {
     this.#plans.clear();
     this.#kept = undefined;
+    this.#last = undefined;
   }
 
   async #refreshAndStep(plan: NaturalPlan): Promise<RefreshOutcome> {
@@ -175,7 +171,8 @@ export class NaturalMethod implements Method {
     const statistics = await plan.statistics();
     const running = statistics.run();
     if (running) await running;
-    if (plan !== this.#kept) plan.startFrom(this.#kept);
+    plan.startFrom(this.#last);
+    this.#last = plan;
     const refreshing = this.#refresh(plan, this.#settings.refreshEvery > 1);
     const outcome = refreshing instanceof Promise ? await refreshing : refreshing;
     if (outcome.failure !== undefined) return outcome;
@@ -273,6 +270,14 @@ export class NaturalMethod implements Method {
   #newPlan(samples: number, draws: Draws, settings: NaturalSettings = this.#settings): NaturalPlan {
     return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws);
   }
+}
+
+/** Names of the slots that a checkpoint holds: all where later steps read them, else what outlives a refresh. */
+function savedSlots(
+  { statistics, refreshed, memory = [] }: CurvatureBlock,
+  stale: boolean,
+): readonly string[] {
+  return stale ? [...Object.keys(statistics), ...Object.keys(refreshed)] : memory;
 }
 
 function planKey(samples: number): string {

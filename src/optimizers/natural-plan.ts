@@ -185,12 +185,14 @@ export class NaturalPlan {
     );
   }
 
-  /** Where iterative blocks start: at the last solution, or at zero where there is none. */
+  /** Takes over what outlives a refresh from the plan of the last one; zero where there is none. */
   startFrom(last: NaturalPlan | undefined): void {
-    this.blocks.forEach(({ iterative }, b) => {
-      if (!iterative) return;
-      if (last) this.slots[b].solution.set(last.slots[b].solution);
-      else this.slots[b].solution.fill(0);
+    if (last === this) return;
+    this.blocks.forEach(({ memory = [] }, b) => {
+      for (const name of memory) {
+        if (last) this.slots[b][name].set(last.slots[b][name]);
+        else this.slots[b][name].fill(0);
+      }
     });
   }
 
