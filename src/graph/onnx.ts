@@ -11,6 +11,7 @@ import {
   type OnnxValue,
 } from "./onnx-model.ts";
 import { optimize } from "./optimize.ts";
+import { sinkFactors } from "./sink.ts";
 import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 export interface LoweringOptions {
@@ -79,7 +80,7 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
-  const results = fuse(optimize(Object.values(outputs)));
+  const results = fuse(optimize(sinkFactors(optimize(Object.values(outputs)))));
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();
