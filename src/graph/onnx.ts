@@ -80,7 +80,7 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
-  const results = fuse(optimize(sinkFactors(optimize(Object.values(outputs)))));
+  const results = fuse(sinkFactors(optimize(Object.values(outputs))));
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();
