@@ -55,6 +55,14 @@ export interface IterativeSolve {
   ): Promise<RefreshOutcome>;
 }
 
+/** What a block learns of a step: the batch of the refresh once more, at the parameters that the step proposes. */
+export interface StepObservation {
+  /** Traced from the layers' scores there; every entry is written to the slot of its name among `refreshed`. */
+  statistics(proposed: readonly LayerScores[]): SlotSymbols;
+  /** Writes `memory` slots, on the host; run for accepted steps only. In words what the user should know. */
+  learn(slots: SlotArrays): string | undefined;
+}
+
 export interface CurvatureBlock {
   readonly report: CurvatureRow;
   /** Full names of the parameters of each layer of the block. */
@@ -71,8 +79,18 @@ export interface CurvatureBlock {
   refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome>;
   /** Direction on the refresh batch without its gradient, where the structure has such a form. */
   readonly fresh?: (slots: SlotSymbols) => LayerVector[];
-  /** Direction from a batch's gradient for the block's layers. */
-  stale(gradient: readonly LayerVector[], slots: SlotSymbols): LayerVector[];
+  /**
+   * Direction from a batch's gradient for the block's layers.
+   *
+   * @param factors the same gradient as g_l = (1/N) δ_lᵀ ā_l, where the batch's factors are at hand
+   */
+  stale(
+    gradient: readonly LayerVector[],
+    slots: SlotSymbols,
+    factors?: readonly LayerScores[],
+  ): LayerVector[];
+  /** Present when the block learns from the step that a refresh led to. */
+  readonly observation?: StepObservation;
   /** Present when every step needs the host; directions then read what it wrote. */
   readonly iterative?: IterativeSolve;
 }

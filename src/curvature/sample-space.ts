@@ -7,7 +7,8 @@
  *   stale  δθ = (1/λ) (g − (1/N) Sᵀ (K + λI)⁻¹ S g)       Woodbury [Soori21 eq. 4–7]
  *
  * The push-through form has no cancellation for small λ and tends to the pseudo-inverse as λ → 0, so it is used on every
- * batch whose own scores are at hand. Monte-Carlo scores have no ρ and always take the Woodbury form.
+ * batch whose own scores are at hand. The Woodbury form computes S g from the factors of g where that is cheaper, and
+ * subtracts within one product of stacked factors. Monte-Carlo scores have no ρ and always take the Woodbury form.
  *
  * | symbol         | slot            | shape  |
  * | -------------- | --------------- | ------ |
@@ -19,14 +20,28 @@
  * | λ              | `damping`       | ()     |
  */
 import {
+  crossGram,
   gramMatrix,
   type LayerScores,
   type LayerVector,
   type Scores,
   scoreProduct,
   transposedProduct,
+  transposedSum,
+  weightedDeltas,
 } from "../fisher/index.ts";
-import { add, divide, matmul, multiply, reshape, type SymbolicTensor, subtract } from "../graph/index.ts";
+import {
+  add,
+  concatenate,
+  divide,
+  matmul,
+  multiply,
+  negate,
+  reshape,
+  type SymbolicTensor,
+  subtract,
+  sum,
+} from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
@@ -85,18 +100,55 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
           return kept(slots).map((layer) => transposedProduct(layer, scaled));
         }
       : undefined,
-    stale(gradient, slots) {
+    stale(gradient, slots, factors) {
       const scores = kept(slots);
-      const projection = scores.map((layer, l) => scoreProduct(layer, gradient[l])).reduce(add);
+      const projection = scores
+        .map((layer, l) =>
+          factors ? projectedGradient(layer, gradient[l], factors[l]) : scoreProduct(layer, gradient[l]),
+        )
+        .reduce(add);
       const column = reshape(projection, [rows, 1]);
       const half = matmul(slots.inverseFactor, column);
       const solved = matmul(slots.inverseFactor, half, { transposeA: true });
       const weights = multiply(reshape(solved, [rows]), 1 / samples);
       return scores.map((layer, l) =>
-        woodbury(gradient[l], transposedProduct(layer, weights), slots.damping),
+        factors
+          ? stackedDirection(layer, weights, factors[l], slots.damping)
+          : woodbury(gradient[l], transposedProduct(layer, weights), slots.damping),
       );
     },
   };
+}
+
+/** S_l g, through the gradient's own factors where that is cheaper than through the gradient. */
+function projectedGradient(kept: LayerScores, gradient: LayerVector, batch: LayerScores): SymbolicTensor {
+  const [rows, outputs] = kept.deltas.shape;
+  const [samples, features] = kept.inputs.shape;
+  const batchSamples = batch.inputs.shape[0];
+  const throughFactors = batchSamples * (rows * outputs + samples * features);
+  return throughFactors < rows * outputs * features
+    ? multiply(sum(crossGram(kept, batch), [1]), 1 / batchSamples)
+    : scoreProduct(kept, gradient);
+}
+
+/**
+ * (1/λ)(g − Sᵀu) in one product: with the rows of both batches stacked it is [δ/(Nλ); −u⊙δ_kept/λ]ᵀ [ā; ā_kept], and
+ * neither g nor the correction is ever formed.
+ */
+function stackedDirection(
+  kept: LayerScores,
+  weights: SymbolicTensor,
+  batch: LayerScores,
+  damping: SymbolicTensor,
+): LayerVector {
+  const own = multiply(batch.deltas, 1 / batch.inputs.shape[0]);
+  const correction = negate(weightedDeltas(kept, weights));
+  const stacked: LayerScores = {
+    ...batch,
+    inputs: concatenate([batch.inputs, kept.inputs]),
+    deltas: divide(concatenate([own, correction]), damping),
+  };
+  return transposedSum(stacked);
 }
 
 /** (g − c)/λ for weight and bias. */

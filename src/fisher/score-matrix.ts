@@ -63,43 +63,78 @@ export function scoreProduct(layer: LayerScores, { weight, bias }: LayerVector):
 
 /** S_lᵀ u for u (M). */
 export function transposedProduct(layer: LayerScores, u: SymbolicTensor): LayerVector {
+  return transposedSum({ ...layer, deltas: weightedDeltas(layer, u), rowsPerSample: 1 });
+}
+
+/** diag(u)δ with the rows of each sample added up, (N, O). */
+export function weightedDeltas(
+  { inputs, deltas, rowsPerSample }: LayerScores,
+  u: SymbolicTensor,
+): SymbolicTensor {
+  const weighted = multiply(deltas, reshape(u, [deltas.shape[0], 1]));
+  return perSample(weighted, rowsPerSample, inputs.shape[0]);
+}
+
+/** δᵀā, the sum of the rows of S_l, for one row per sample. */
+export function transposedSum({ inputs, deltas, bias, biasInput }: LayerScores): LayerVector {
+  const weight = matmul(deltas, inputs, { transposeA: true });
+  return { weight, bias: bias === undefined ? undefined : multiply(sum(deltas, [0]), biasInput) };
+}
+
+/** Products of the rows of S_l with the rows of another batch of the same layer, one per sample: (M, N'). */
+export function crossGram(layer: LayerScores, other: LayerScores): SymbolicTensor {
   const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
-  const rows = deltas.shape[0];
-  const weighted = multiply(deltas, reshape(u, [rows, 1]));
-  const folded = perSample(weighted, rowsPerSample, inputs.shape[0]);
-  const weight = matmul(folded, inputs, { transposeA: true });
-  return { weight, bias: bias === undefined ? undefined : multiply(sum(folded, [0]), biasInput) };
+  const activations = matmul(inputs, other.inputs, { transposeB: true });
+  const covariance = bias === undefined ? activations : add(activations, biasInput ** 2);
+  const gradients = matmul(deltas, other.deltas, { transposeB: true });
+  if (rowsPerSample === 1) return multiply(gradients, covariance);
+  const [samples, others] = covariance.shape;
+  const blocks = multiply(reshape(gradients, [rowsPerSample, samples, others]), covariance);
+  return reshape(blocks, [rowsPerSample * samples, others]);
 }
 
 /** S_l itself, (M, P_l), columns ordered like W̄ row-major: (o, i) ↦ o·(F+1) + i, the bias last. */
 export function scoreMatrix(layer: LayerScores): SymbolicTensor {
-  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
-  const [samples, features] = inputs.shape;
+  const { deltas, rowsPerSample } = layer;
+  const extended = extendedInputs(layer);
+  const [samples, width] = extended.shape;
   const [rows, outputs] = deltas.shape;
-  const column = broadcastTo(scalar(biasInput, inputs.dtype), [samples, 1]);
-  const extended = bias === undefined ? inputs : concatenate([inputs, column], 1);
-  const width = bias === undefined ? features : features + 1;
   const left = reshape(deltas, [rowsPerSample, samples, outputs, 1]);
   const right = reshape(extended, [1, samples, 1, width]);
   return reshape(multiply(left, right), [rows, outputs * width]);
 }
 
-/** A layer's vector as one column in the order of {@link scoreMatrix}, (P_l). */
-export function flattenVector({ weight, bias }: LayerVector): SymbolicTensor {
-  const matrix = bias ? concatenate([weight, reshape(bias, [-1, 1])], 1) : weight;
-  return reshape(matrix, [-1]);
+/** ā, (N, F̄): the inputs, and a column of β where the layer has a bias. */
+export function extendedInputs({ inputs, bias, biasInput }: LayerScores): SymbolicTensor {
+  if (bias === undefined) return inputs;
+  const column = broadcastTo(scalar(biasInput, inputs.dtype), [inputs.shape[0], 1]);
+  return concatenate([inputs, column], 1);
 }
 
-/** The inverse of {@link flattenVector} for this layer. */
-export function unflattenVector({ inputs, deltas, bias }: LayerScores, flat: SymbolicTensor): LayerVector {
+/** A layer's vector laid out like W̄ = [W b], (O, F̄). */
+export function vectorMatrix({ weight, bias }: LayerVector): SymbolicTensor {
+  return bias ? concatenate([weight, reshape(bias, [-1, 1])], 1) : weight;
+}
+
+/** The inverse of {@link vectorMatrix} for this layer. */
+export function matrixVector({ inputs, deltas, bias }: LayerScores, matrix: SymbolicTensor): LayerVector {
+  if (bias === undefined) return { weight: matrix };
   const features = inputs.shape[1];
   const outputs = deltas.shape[1];
-  if (bias === undefined) return { weight: reshape(flat, [outputs, features]) };
-  const matrix = reshape(flat, [outputs, features + 1]);
   return {
     weight: slice(matrix, [0, 0], [outputs, features]),
     bias: reshape(slice(matrix, [0, features], [outputs, features + 1]), [outputs]),
   };
+}
+
+/** A layer's vector as one column in the order of {@link scoreMatrix}, (P_l). */
+export function flattenVector(vector: LayerVector): SymbolicTensor {
+  return reshape(vectorMatrix(vector), [-1]);
+}
+
+/** The inverse of {@link flattenVector} for this layer. */
+export function unflattenVector(layer: LayerScores, flat: SymbolicTensor): LayerVector {
+  return matrixVector(layer, reshape(flat, [layer.deltas.shape[1], -1]));
 }
 
 /** Cuts a flat vector (P) of several layers, one after another, into the layers' weights and biases. */

@@ -35,6 +35,8 @@ export interface LayerScores {
   readonly inputs: SymbolicTensor;
   /** What the bias is multiplied by; row n of ā is [a[n], biasInput]. */
   readonly biasInput: number;
+  /** s, (N, O). */
+  readonly preactivations: SymbolicTensor;
   /** δ, (M, O): derivative of each row's score with respect to the pre-activations, not divided by N. */
   readonly deltas: SymbolicTensor;
   /** r = M/N. */
@@ -97,6 +99,7 @@ function backward(
     bias: tap.bias,
     inputs: tap.inputs,
     biasInput: tap.biasInput,
+    preactivations: tap.preactivations,
     deltas: concatenate(passes.map((pass) => pass[k])),
     rowsPerSample: seeds.length,
   }));

@@ -4,10 +4,17 @@
  * - `statistics`: loss, scores, what the host factorizes, the gradient where something needs it
  * - `fresh`: direction of the refresh batch from the slots, and the update
  * - `stale`: loss, gradient, direction by kept slots and the update, in one program
+ * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
  * - `gradient`: for blocks that the host solves on every step
  */
 import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../curvature/block.ts";
-import { type GradientScale, type LayerVector, traceLoss, traceScores } from "../fisher/index.ts";
+import {
+  type FisherType,
+  type GradientScale,
+  type LayerVector,
+  traceLoss,
+  traceScores,
+} from "../fisher/index.ts";
 import {
   add,
   divide,
@@ -26,10 +33,11 @@ import type { DoubleBuffer } from "./double-buffer.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
-import { StepProgram } from "./step-program.ts";
+import { PROPOSED, StepProgram } from "./step-program.ts";
 import {
   allocateSpec,
   batchArrays,
+  parameterInput,
   type TracedBatch,
   traceBatch,
   traceNamedGradient,
@@ -40,6 +48,9 @@ type Directions = Map<string, SymbolicTensor>;
 
 /** How the targets of the Monte-Carlo Fisher come about. */
 export type Draws = "random" | "given";
+
+/** The score rows that are the gradients of the batch's own losses. */
+const LOSS_GRADIENTS: FisherType = { type: "empirical", draws: 0 };
 
 /** Refresh batches whose stale programs are kept. */
 const CACHED_STALE_PROGRAMS = 4;
@@ -110,6 +121,11 @@ export class NaturalPlan {
     );
   }
 
+  /** Whether a block learns from the steps that refreshes lead to. */
+  get learns(): boolean {
+    return this.blocks.some(({ observation }) => observation);
+  }
+
   /** Fills the noise of the Monte-Carlo draws. */
   drawNoise(random: Random): void {
     const { kind } = this.#problem.likelihood.noise(this.samples, this.#problem.model.outputShape[0]);
@@ -173,11 +189,14 @@ export class NaturalPlan {
     kept.slots.forEach((slots, b) => {
       for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
     });
+    const { forward, targets } = this.#traced;
     const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
+    const { layers } = traceScores(forward, this.#problem.likelihood, targets, LOSS_GRADIENTS);
     const directions: Directions = new Map();
     kept.blocks.forEach((block, b) => {
       const own = block.layers.map((layer) => layerVector(layer, gradient));
-      collect(directions, block, block.stale(own, kept.#slotInputs(b)));
+      const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
+      collect(directions, block, block.stale(own, kept.#slotInputs(b), factors));
     });
     const outputs = { loss: this.#loss(), ...this.#update(directions, () => gradient) };
     return this.#stale.getOrCreate(kept, () =>
@@ -212,6 +231,29 @@ export class NaturalPlan {
     return this.#program("quadratic model", () =>
       traceQuadraticModel(this.#problem, this.#traced, this.#settings.fisher, this.#sampledTargets),
     );
+  }
+
+  /** What blocks learn from, of the proposed parameters on the same batch. */
+  observation(): Promise<StepProgram> {
+    return this.#program("observation", () => {
+      const { likelihood } = this.#problem;
+      const { targets } = this.#traced;
+      const proposed = traceBatch(this.#problem, this.samples, (name) => PROPOSED + parameterInput(name));
+      const { layers } = traceScores(
+        proposed.forward,
+        likelihood,
+        targets,
+        this.#settings.fisher,
+        this.#sampledTargets,
+      );
+      const scores = new Map(layers.map((layer) => [layer.weight, layer]));
+      const outputs: Record<string, SymbolicTensor> = {};
+      this.blocks.forEach(({ observation, layers: own }, b) => {
+        const observed = observation?.statistics(own.map(({ weight }) => scores.get(weight)!)) ?? {};
+        for (const [name, node] of Object.entries(observed)) outputs[slotName(b, name)] = node;
+      });
+      return outputs;
+    });
   }
 
   /** F̃·v of an iterative block, by two flat arrays. */
