@@ -1,6 +1,8 @@
 /** Graph rewriting before lowering: expansion, algebraic simplification, common-subexpression elimination. */
 import { sameShape } from "../tensor.ts";
 import { broadcastTo } from "./arrange.ts";
+import { multiply } from "./elementwise.ts";
+import { squaredNorm, sum } from "./reduce.ts";
 import {
   apply,
   constantData,
@@ -72,7 +74,10 @@ function simplify(node: SymbolicTensor): SymbolicTensor | undefined {
     case "subtract":
       return isNumber(b, 0) ? fitted(a, node) : undefined;
     case "multiply":
-      return isNumber(b, 1) ? fitted(a, node) : isNumber(a, 1) ? fitted(b, node) : undefined;
+      if (isNumber(b, 1)) return fitted(a, node);
+      return isNumber(a, 1) ? fitted(b, node) : mergedFactors(node);
+    case "sum":
+      return node.rank === 0 ? totalOf(a) : undefined;
     case "divide":
       return isNumber(b, 1) ? fitted(a, node) : undefined;
     case "reshape":
@@ -82,6 +87,40 @@ function simplify(node: SymbolicTensor): SymbolicTensor | undefined {
     default:
       return undefined;
   }
+}
+
+/** (x·c₁)·c₂ as x·(c₁c₂), for constant numbers. */
+function mergedFactors(node: SymbolicTensor): SymbolicTensor | undefined {
+  const outer = constantFactor(node);
+  const inner = outer && constantFactor(outer.x);
+  return inner && multiply(inner.x, outer.factor * inner.factor);
+}
+
+/** The sum of all elements of x, without what an earlier sum, a reshape or a constant factor adds to the work. */
+function totalOf(x: SymbolicTensor): SymbolicTensor | undefined {
+  if (x.operation.name === "sum" || x.operation.name === "reshape") return sum(x.inputs[0]);
+  const scaled = constantFactor(x);
+  if (scaled) return multiply(sum(scaled.x), scaled.factor);
+  const isSquare = x.operation.name === "multiply" && x.inputs[0] === x.inputs[1];
+  return isSquare && isFloat(x) ? squaredNorm(x.inputs[0]) : undefined;
+}
+
+/** x and c of x·c with a constant number c. */
+function constantFactor(node: SymbolicTensor): { x: SymbolicTensor; factor: number } | undefined {
+  if (node.operation.name !== "multiply" || !isFloat(node)) return undefined;
+  const [a, b] = node.inputs;
+  for (const [x, c] of [
+    [a, b],
+    [b, a],
+  ]) {
+    const factor = c.rank === 0 ? scalarValue(c) : undefined;
+    if (factor !== undefined) return { x, factor };
+  }
+  return undefined;
+}
+
+function isFloat({ dtype }: SymbolicTensor): boolean {
+  return dtype === "float32" || dtype === "float64";
 }
 
 /** Whether `outer(inner(x))` is x again. */
