@@ -3,17 +3,20 @@
  *
  *   δθ = g / (diag F + λ),   diag(F)_{oi} = (1/N) Σ_q δ_qo² ā_qi²         [Amari98 §3 cut to its diagonal; Karakida20 §5]
  *
- * For a dense layer the diagonal is one matrix product of squares. Nothing is solved on the host.
+ * For a dense layer the diagonal is one matrix product of squares. Nothing is solved on the host, which only looks whether
+ * the diagonal is finite, by its sum, and at λ = 0 whether it is positive.
  *
  * | symbol  | slot                | shape          |
  * | ------- | ------------------- | -------------- |
  * | diag F  | `weight`, `bias`    | (O, F), (O)    |
+ * | tr F    | `trace`             | ()             |
  * | λ       | `damping`           | ()             |
  */
 import { type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, divide, multiply } from "../graph/index.ts";
+import { add, divide, multiply, type SymbolicTensor, sum } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock } from "./block.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
+import { failed } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
@@ -26,10 +29,9 @@ function diagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
   const { weight, bias } = squaredScores(layer);
   const { dtype } = layer.deltas;
   const size = weight.size + (bias?.size ?? 0);
-  const statistics = {
-    weight: multiply(weight, 1 / samples),
-    ...(bias && { bias: multiply(bias, 1 / samples) }),
-  };
+  const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
+  const trace = bias ? add(sum(weight), sum(bias)) : sum(weight);
+  const statistics = { weight: mean(weight), ...(bias && { bias: mean(bias) }), trace: mean(trace) };
   return {
     layers: [layer],
     report: {
@@ -43,7 +45,7 @@ function diagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
     refreshed: { damping: { shape: [], dtype } },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
-      return { damping, retries: 0 };
+      return checkFinite(slots, damping) ?? checkPositive(slots, damping) ?? { damping, retries: 0 };
     },
     stale: ([gradient], slots) => [
       {
@@ -52,4 +54,20 @@ function diagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
       },
     ],
   };
+}
+
+/** The failure of a diagonal that is not finite. */
+export function checkFinite({ trace }: SlotArrays, damping: number): RefreshOutcome | undefined {
+  if (Number.isFinite(trace[0])) return undefined;
+  return {
+    damping,
+    retries: 0,
+    failure: `the diagonal of the Fisher matrix is not finite (sum ${trace[0]})`,
+  };
+}
+
+/** At λ = 0, the failure of a diagonal with a zero: a weight that no score depends on. */
+function checkPositive({ weight, bias }: SlotArrays, damping: number): RefreshOutcome | undefined {
+  if (damping > 0 || (!weight.includes(0) && !bias?.includes(0))) return undefined;
+  return failed(damping, "the diagonal of the Fisher matrix has a zero");
 }

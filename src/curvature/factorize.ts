@@ -1,5 +1,7 @@
 /** Solves a damped block on the host, in float64, from slots in the training dtype. */
 import {
+  choleskyInverse,
+  choleskyInverseAsync,
   choleskySolve,
   choleskySolveAsync,
   type DampedFactor,
@@ -21,10 +23,12 @@ export interface DampedSystem {
   readonly solve?: { readonly b: TypedArray; readonly x: TypedArray };
   /** Where L⁻¹ of K + λI = LLᵀ goes, (n, n). */
   readonly inverseFactor?: TypedArray;
+  /** Where (K + λI)⁻¹ goes, (n, n). */
+  readonly inverse?: TypedArray;
 }
 
 /** Up to this order the work is so short that handing it to another thread costs more than it frees. */
-const LARGEST_SYNCHRONOUS_ORDER = 256;
+export const LARGEST_SYNCHRONOUS_ORDER = 256;
 
 /** Work space of synchronous factorizations. */
 const workspace = {
@@ -38,7 +42,7 @@ export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<Refr
 }
 
 function solveNow(system: DampedSystem): RefreshOutcome {
-  const { order, damping, solve, inverseFactor } = system;
+  const { order, damping, solve, inverseFactor, inverse } = system;
   const matrix = workspace.matrix.subarray(0, order * order);
   const factor = workspace.factor.subarray(0, order * order);
   matrix.set(system.matrix);
@@ -50,11 +54,12 @@ function solveNow(system: DampedSystem): RefreshOutcome {
     solve.x.set(x);
   }
   inverseFactor?.set(invertLower(result.factor, order));
+  inverse?.set(choleskyInverse(result.factor, order));
   return succeeded(result);
 }
 
 async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> {
-  const { order, damping, solve, inverseFactor } = system;
+  const { order, damping, solve, inverseFactor, inverse } = system;
   const matrix = new Float64Array(system.matrix);
   const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
   if (result.failure !== undefined) return failed(damping, result.failure);
@@ -64,6 +69,7 @@ async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> 
     solve.x.set(x);
   }
   if (inverseFactor) inverseFactor.set(await invertLowerAsync(result.factor, order));
+  if (inverse) inverse.set(await choleskyInverseAsync(result.factor, order));
   return succeeded(result);
 }
 
@@ -73,7 +79,8 @@ function retries(damping: number) {
   return damping === 0 ? { maxRetries: 0 } : {};
 }
 
-function failed(damping: number, failure: string): RefreshOutcome {
+/** A refresh without a direction; at damping 0 the reason comes with the remedy. */
+export function failed(damping: number, failure: string): RefreshOutcome {
   const remedy = damping === 0 ? " (damping 0 needs blocks that are not singular; use a damping > 0)" : "";
   return { damping, retries: 0, failure: failure + remedy };
 }

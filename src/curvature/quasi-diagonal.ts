@@ -6,18 +6,32 @@
  * with λ added to F_00 and F_ii. Invariant to a shift of each input, at twice the diagonal's cost. A layer without a bias
  * falls back to the diagonal.
  *
+ * As F_ii ≥ F_0i²/F_00, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it.
+ *
  * | symbol | slot       | shape  |
  * | ------ | ---------- | ------ |
  * | F_ii   | `weight`   | (O, F) |
  * | F_00   | `bias`     | (O)    |
  * | F_0i   | `coupling` | (O, F) |
+ * | tr F   | `trace`    | ()     |
  * | λ      | `damping`  | ()     |
  */
 import { biasCoupling, type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, divide, multiply, reshape, square, subtract, sum } from "../graph/index.ts";
+import {
+  add,
+  divide,
+  maximum,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  square,
+  subtract,
+  sum,
+} from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock } from "./block.ts";
-import { diagonalStructure } from "./diagonal.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
+import { checkFinite, diagonalStructure } from "./diagonal.ts";
+import { failed } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
@@ -39,7 +53,8 @@ export const quasiDiagonalStructure: Structure = {
 function quasiDiagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
   const { dtype } = layer.deltas;
   const { weight, bias } = squaredScores(layer);
-  const mean = (x: typeof weight) => multiply(x, 1 / samples);
+  const rounding = layer.deltas.shape[0] * (dtype === "float64" ? Number.EPSILON : 2 ** -23);
+  const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
   return {
     layers: [layer],
     report: {
@@ -49,21 +64,42 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number): CurvatureBlock
       dimension: 2,
       memoryBytes: bytesPerElement(dtype) * (2 * weight.size + bias!.size),
     },
-    statistics: { weight: mean(weight), bias: mean(bias!), coupling: mean(biasCoupling(layer)) },
+    statistics: {
+      weight: mean(weight),
+      bias: mean(bias!),
+      coupling: mean(biasCoupling(layer)),
+      trace: mean(add(sum(weight), sum(bias!))),
+    },
     refreshed: { damping: { shape: [], dtype } },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
-      return { damping, retries: 0 };
+      return checkFinite(slots, damping) ?? checkPivots(slots, damping, rounding) ?? { damping, retries: 0 };
     },
     stale([gradient], slots) {
-      const column = (x: typeof weight) => reshape(x, [-1, 1]);
+      const column = (x: SymbolicTensor) => reshape(x, [-1, 1]);
       const corner = column(add(slots.bias, slots.damping));
       const ratio = divide(slots.coupling, corner);
-      const diagonal = subtract(add(slots.weight, slots.damping), divide(square(slots.coupling), corner));
+      const pivot = subtract(add(slots.weight, slots.damping), divide(square(slots.coupling), corner));
+      const diagonal = maximum(pivot, slots.damping);
       const g0 = column(gradient.bias!);
       const direction = divide(subtract(gradient.weight, multiply(ratio, g0)), diagonal);
       const shift = sum(multiply(ratio, direction), [1]);
       return [{ weight: direction, bias: subtract(reshape(divide(g0, corner), [-1]), shift) }];
     },
   };
+}
+
+/** At λ = 0, the failure of a unit whose F_ii F_00 − F_0i² is no more than rounding. */
+function checkPivots(
+  { weight, bias, coupling }: SlotArrays,
+  damping: number,
+  rounding: number,
+): RefreshOutcome | undefined {
+  if (damping > 0) return undefined;
+  const features = weight.length / bias.length;
+  const regular = weight.every((value, k) => {
+    const product = value * bias[Math.floor(k / features)];
+    return product - coupling[k] ** 2 > rounding * product;
+  });
+  return regular ? undefined : failed(damping, "an input and the bias of a unit have dependent scores");
 }

@@ -3,7 +3,14 @@ export { type AdamOptions, adam, adamw } from "./adam.ts";
 export type { DampingOption } from "./damping.ts";
 export type { NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
-export { blockDiagonalNgd, exactNgd, tengrad } from "./presets.ts";
+export {
+  blockDiagonalNgd,
+  diagonalNgd,
+  type ElementwiseOptions,
+  exactNgd,
+  quasiDiagonalNgd,
+  tengrad,
+} from "./presets.ts";
 export { createOptimizer, findMethod, type MethodInfo, methods } from "./registry.ts";
 export { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 export { type LearningRate, learningRateAt } from "./schedule.ts";

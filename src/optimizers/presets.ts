@@ -1,6 +1,8 @@
 /** The natural-gradient optimizers by name: each a structure with its paper's default Fisher. */
 import { blockDiagonalStructure } from "../curvature/block-diagonal.ts";
+import { diagonalStructure } from "../curvature/diagonal.ts";
 import { exactStructure } from "../curvature/exact.ts";
+import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 
@@ -23,4 +25,22 @@ export function blockDiagonalNgd(options: NaturalOptions = {}): Optimizer {
 export function tengrad(options: NaturalOptions = {}): Optimizer {
   const defaults = { fisher: "empirical", learningRate: 0.03, damping: 0.1 } as const;
   return naturalGradient("tengrad", blockDiagonalStructure, options, defaults);
+}
+
+/** What methods take that solve no linear system. */
+export type ElementwiseOptions = Omit<NaturalOptions, "solver">;
+
+/** Natural gradient with the diagonal of the Fisher matrix; exact Fisher, η = 0.1, λ = 0.1 by default. */
+export function diagonalNgd(options: ElementwiseOptions = {}): Optimizer {
+  const defaults = { fisher: "exact", learningRate: 0.1, damping: 0.1 } as const;
+  return naturalGradient("diagonalNgd", diagonalStructure, options, defaults);
+}
+
+/**
+ * Natural gradient with the diagonal and each unit's coupling of bias and weights [Ollivier15]; exact Fisher, η = 0.1,
+ * λ = 0.1 by default.
+ */
+export function quasiDiagonalNgd(options: ElementwiseOptions = {}): Optimizer {
+  const defaults = { fisher: "exact", learningRate: 0.1, damping: 0.1 } as const;
+  return naturalGradient("quasiDiagonalNgd", quasiDiagonalStructure, options, defaults);
 }

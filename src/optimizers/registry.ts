@@ -3,7 +3,14 @@ import { nearest, UsageError } from "../errors.ts";
 import { type AdamOptions, adam, adamw } from "./adam.ts";
 import type { NaturalOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { blockDiagonalNgd, exactNgd, tengrad } from "./presets.ts";
+import {
+  blockDiagonalNgd,
+  diagonalNgd,
+  type ElementwiseOptions,
+  exactNgd,
+  quasiDiagonalNgd,
+  tengrad,
+} from "./presets.ts";
 import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 import { type SgdOptions, sgd } from "./sgd.ts";
 
@@ -26,6 +33,7 @@ export interface MethodInfo {
 const momentum = ["learningRate", "momentum", "nesterov", "weightDecay"];
 const adaptive = ["learningRate", "beta1", "beta2", "epsilon", "weightDecay"];
 const natural = [...momentum, "damping", "fisher", "solver", "refreshEvery", "klClip"];
+const elementwise = natural.filter((option) => option !== "solver");
 
 export const methods: readonly MethodInfo[] = [
   {
@@ -90,6 +98,24 @@ export const methods: readonly MethodInfo[] = [
     options: natural,
     defaults: { learningRate: 0.03, damping: 0.1, momentum: 0.9 },
     create: (options) => tengrad(options as unknown as NaturalOptions),
+  },
+  {
+    name: "diagonalNgd",
+    kind: "natural",
+    summary: "diagonal of the Fisher matrix",
+    reference: "Amari 1998; Karakida & Osawa 2020",
+    options: elementwise,
+    defaults: { learningRate: 0.1, damping: 0.1 },
+    create: (options) => diagonalNgd(options as unknown as ElementwiseOptions),
+  },
+  {
+    name: "quasiDiagonalNgd",
+    kind: "natural",
+    summary: "diagonal, and each unit's coupling of bias and weights",
+    reference: "Ollivier 2015",
+    options: elementwise,
+    defaults: { learningRate: 0.1, damping: 0.1 },
+    create: (options) => quasiDiagonalNgd(options as unknown as ElementwiseOptions),
   },
 ];
 

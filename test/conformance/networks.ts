@@ -8,6 +8,7 @@ import {
   categorical,
   createTrainer,
   dense,
+  findMethod,
   gaussian,
   type Likelihood,
   type Model,
@@ -169,4 +170,9 @@ export function counting(runtime: Runtime): Runtime & { readonly loaded: number 
       };
     },
   };
+}
+
+/** The solvers that a method takes; one that takes none has its own. */
+export function solversOf(name: string): readonly (string | undefined)[] {
+  return findMethod(name).options.includes("solver") ? ["gram", "dense", "cg"] : [undefined];
 }

@@ -5,6 +5,7 @@ import * as natgrad from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import { solversOf } from "./networks.ts";
 import { loadOracles, type Oracle, oracleSkip, relativeError, toTargets, toTensor } from "./oracle-files.ts";
 
 const TOLERANCE = 1e-8;
@@ -21,6 +22,9 @@ function presetOf(method: string, options: Record<string, unknown>): Preset | un
     adamw: natgrad.adamw,
     exact: natgrad.exactNgd,
     tengrad: natgrad.tengrad,
+    kbfgs: natgrad.kbfgs,
+    diagonal: natgrad.diagonalNgd,
+    quasiDiagonal: natgrad.quasiDiagonalNgd,
   };
   if (method === "layerwise") {
     const sigma = options.sigma as number[][];
@@ -79,9 +83,10 @@ describe("oracles", { skip: oracleSkip }, () => {
       for (const { method, options, direction } of oracle.expected.directions) {
         const preset = presetOf(method, options);
         if (!preset) continue;
-        for (const solver of ["gram", "dense", "cg"]) {
-          it(`${method} ${JSON.stringify({ ...options, sigma: undefined })} by ${solver}`, async () => {
-            const optimizer = preset({ solver, ...options } as never);
+        const { name } = preset(options as never);
+        for (const solver of solversOf(name)) {
+          it(`${method} ${JSON.stringify({ ...options, sigma: undefined })} by ${solver ?? "its own solver"}`, async () => {
+            const optimizer = preset({ ...(solver && { solver }), ...options } as never);
             const trainer = await trainerOf(oracle, optimizer);
             const { sampledTargets } = oracle;
             const actual = await trainer.direction(oracle.batch, { sampledTargets });

@@ -66,18 +66,53 @@ export function unflatten(layout: Layout, flat: Float64Array): NamedTensors {
   return named;
 }
 
-export type StructureName = "full" | "block-diagonal";
+export type StructureName =
+  | "full"
+  | "block-diagonal"
+  | "block-tridiagonal"
+  | "unit-wise"
+  | "diagonal"
+  | "quasi-diagonal";
 
-/** F cut to a structure, (P, P). */
-export function project({ shape, data }: Tensor, layout: Layout, structure: StructureName): Matrix {
+/** F cut to a structure, (P, P); the quasi-diagonal's cut depends on the damping that is going to be added. */
+export function project(
+  { shape, data }: Tensor,
+  layout: Layout,
+  structure: StructureName,
+  damping = 0,
+): Matrix {
   const [size] = shape;
   assert.equal(size, layout.size);
-  const layerOf = (index: number) => layout.layers.findIndex(({ end }) => index < end);
-  return Array.from({ length: size }, (_, i) =>
-    Float64Array.from({ length: size }, (_, j) =>
-      structure === "full" || layerOf(i) === layerOf(j) ? data[i * size + j] : 0,
-    ),
+  const places = layout.layers.flatMap(({ start, rows, columns, bias }, layer) =>
+    Array.from({ length: rows * columns }, (_, k) => {
+      const unit = start + columns * Math.floor(k / columns);
+      return { layer, unit, bias: bias ? unit + columns - 1 : undefined };
+    }),
   );
+  const element = (i: number, j: number): number => {
+    const [row, column] = [places[i], places[j]];
+    const value = data[i * size + j];
+    switch (structure) {
+      case "full":
+        return value;
+      case "block-diagonal":
+        return row.layer === column.layer ? value : 0;
+      case "block-tridiagonal":
+        return Math.abs(row.layer - column.layer) <= 1 ? value : 0;
+      case "unit-wise":
+        return row.unit === column.unit ? value : 0;
+      case "diagonal":
+        return i === j ? value : 0;
+      case "quasi-diagonal": {
+        const corner = row.bias;
+        if (row.unit !== column.unit || corner === undefined) return i === j ? value : 0;
+        if (i === j || i === corner || j === corner) return value;
+        // What the bias explains of two weights' coupling.
+        return (data[i * size + corner] * data[corner * size + j]) / (data[corner * size + corner] + damping);
+      }
+    }
+  };
+  return Array.from({ length: size }, (_, i) => Float64Array.from({ length: size }, (_, j) => element(i, j)));
 }
 
 /** (A + shift·I)⁻¹ b by elimination with partial pivoting. */
