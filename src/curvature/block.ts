@@ -77,6 +77,12 @@ export interface CurvatureBlock {
    */
   readonly memory?: readonly string[];
   refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome>;
+  /**
+   * Present where what `refresh` wrote leads to more statistics of the same batch. Traced into the program of the fresh
+   * direction, which reads the results; they are then written to the slots of their names among `refreshed`, none of which
+   * may be read here.
+   */
+  readonly settle?: (slots: SlotSymbols) => SlotSymbols;
   /** Direction on the refresh batch without its gradient, where the structure has such a form. */
   readonly fresh?: (slots: SlotSymbols) => LayerVector[];
   /**

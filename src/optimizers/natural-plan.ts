@@ -2,7 +2,7 @@
  * The programs of a natural-gradient method for one batch size.
  *
  * - `statistics`: loss, scores, what the host factorizes, the gradient where something needs it
- * - `fresh`: direction of the refresh batch from the slots, and the update
+ * - `fresh`: direction of the refresh batch from the slots, what settles with it, and the update
  * - `stale`: loss, gradient, direction by kept slots and the update, in one program
  * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
  * - `gradient`: for blocks that the host solves on every step
@@ -161,7 +161,10 @@ export class NaturalPlan {
 
   /** Update by the fresh direction. */
   fresh(): Promise<StepProgram> {
-    return this.#program("fresh", () => this.#update(this.#freshDirections(), () => this.#gradientInputs()));
+    return this.#program("fresh", () => {
+      const { directions, settled } = this.#freshDirections();
+      return { ...settled, ...this.#update(directions, () => this.#gradientInputs()) };
+    });
   }
 
   /** The fresh direction itself, without an update. */
@@ -173,9 +176,10 @@ export class NaturalPlan {
       direction.set(name, { shape, data });
       this.#arrays[`direction/${name}`] = data;
     }
-    const program = await this.#program("direction", () =>
-      Object.fromEntries([...this.#freshDirections()].map(([name, node]) => [`direction/${name}`, node])),
-    );
+    const program = await this.#program("direction", () => {
+      const { directions } = this.#freshDirections();
+      return Object.fromEntries([...directions].map(([name, node]) => [`direction/${name}`, node]));
+    });
     return { program, direction };
   }
 
@@ -312,10 +316,15 @@ export class NaturalPlan {
     );
   }
 
-  #freshDirections(): Directions {
+  /** Directions of the refresh batch, and the slots that settle with them, by the names of their arrays. */
+  #freshDirections(): { directions: Directions; settled: Record<string, SymbolicTensor> } {
     const directions: Directions = new Map();
+    const settled: Record<string, SymbolicTensor> = {};
     this.blocks.forEach((block, b) => {
-      const slots = this.#slotInputs(b);
+      const kept = this.#slotInputs(b);
+      const fresh = block.settle?.(kept) ?? {};
+      for (const [name, node] of Object.entries(fresh)) settled[slotName(b, name)] = node;
+      const slots = { ...kept, ...fresh };
       const result = block.fresh
         ? block.fresh(slots)
         : block.stale(
@@ -324,7 +333,7 @@ export class NaturalPlan {
           );
       collect(directions, block, result);
     });
-    return directions;
+    return { directions, settled };
   }
 
   #update(directions: Directions, gradient: () => Directions) {
