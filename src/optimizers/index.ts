@@ -8,6 +8,8 @@ export {
   diagonalNgd,
   type ElementwiseOptions,
   exactNgd,
+  type KbfgsOptions,
+  kbfgs,
   quasiDiagonalNgd,
   tengrad,
 } from "./presets.ts";

@@ -58,6 +58,7 @@ export class NaturalMethod implements Method {
     lapackInfo(); // looks for the library, which takes a moment the first time
     const plan = await this.#createPlan(samples, "random");
     const programs: Promise<unknown>[] = [plan.statistics(), plan.fresh()];
+    if (plan.learns) programs.push(plan.observation());
     if (this.#settings.refreshEvery > 1) {
       programs.push(plan.blocks.some((block) => block.iterative) ? plan.gradient() : plan.compileStale(plan));
     }
@@ -84,6 +85,7 @@ export class NaturalMethod implements Method {
 
     const accepted = !status.startsWith("rejected");
     if (accepted) {
+      if (due && plan.learns) status = (await this.#observe(plan)) ?? status;
       this.state.accept();
       this.#step++;
     } else {
@@ -257,6 +259,13 @@ export class NaturalMethod implements Method {
     this.#damping = policy.adapt(before, ratio);
     if (!rises) return undefined;
     return `rejected: the loss would rise from ${short(loss)} to ${short(proposedLoss)}; damping ${short(before)} → ${short(this.#damping)}`;
+  }
+
+  /** Lets blocks learn from a step that is about to be accepted; in words where they could not. */
+  async #observe(plan: NaturalPlan): Promise<string | undefined> {
+    await (await plan.observation()).run();
+    const notes = plan.blocks.map(({ observation }, b) => observation?.learn(plan.slots[b]));
+    return notes.find((note) => note !== undefined);
   }
 
   #planOf(samples: number): NaturalPlan | undefined {

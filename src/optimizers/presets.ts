@@ -2,7 +2,9 @@
 import { blockDiagonalStructure } from "../curvature/block-diagonal.ts";
 import { diagonalStructure } from "../curvature/diagonal.ts";
 import { exactStructure } from "../curvature/exact.ts";
+import { kbfgsStructure } from "../curvature/kbfgs.ts";
 import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
+import { requireOption } from "../errors.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 
@@ -43,4 +45,32 @@ export function diagonalNgd(options: ElementwiseOptions = {}): Optimizer {
 export function quasiDiagonalNgd(options: ElementwiseOptions = {}): Optimizer {
   const defaults = { fisher: "exact", learningRate: 0.1, damping: 0.1 } as const;
   return naturalGradient("quasiDiagonalNgd", quasiDiagonalStructure, options, defaults);
+}
+
+/** Options of {@link kbfgs}; it has no Fisher type: it measures the Hessian of the loss itself. */
+export interface KbfgsOptions extends Omit<NaturalOptions, "solver" | "fisher"> {
+  /** β of the moving average of the input covariances, in [0, 1); default 0.9. */
+  readonly decay?: number;
+  /** Moving average of the pairs (s, y), in [0, 1); default 0.9. */
+  readonly pairDecay?: number;
+  /** Whether pairs are damped so that none has negative curvature; default true. */
+  readonly powell?: boolean;
+  /** Keep this many pairs in place of the matrices H_g (limited memory); the paper's 100; default: matrices. */
+  readonly memory?: number;
+}
+
+/** K-BFGS and K-BFGS(L) [Goldfarb20]: Kronecker factors of the inverse Hessian by BFGS; η = 0.1, λ = 0.3 by default. */
+export function kbfgs(options: KbfgsOptions = {}): Optimizer {
+  const { decay = 0.9, pairDecay = 0.9, powell = true, memory } = options;
+  requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
+  requireOption(pairDecay >= 0 && pairDecay < 1, "pairDecay", pairDecay, "in [0, 1)");
+  requireOption(typeof powell === "boolean", "powell", powell, "true or false");
+  requireOption(
+    memory === undefined || (Number.isInteger(memory) && memory > 0),
+    "memory",
+    memory,
+    "a positive integer",
+  );
+  const defaults = { fisher: "empirical", learningRate: 0.1, damping: 0.3 } as const;
+  return naturalGradient("kbfgs", kbfgsStructure({ decay, pairDecay, powell, memory }), options, defaults);
 }

@@ -8,6 +8,8 @@ import {
   diagonalNgd,
   type ElementwiseOptions,
   exactNgd,
+  type KbfgsOptions,
+  kbfgs,
   quasiDiagonalNgd,
   tengrad,
 } from "./presets.ts";
@@ -116,6 +118,18 @@ export const methods: readonly MethodInfo[] = [
     options: elementwise,
     defaults: { learningRate: 0.1, damping: 0.1 },
     create: (options) => quasiDiagonalNgd(options as unknown as ElementwiseOptions),
+  },
+  {
+    name: "kbfgs",
+    kind: "natural",
+    summary: "Kronecker factors of the inverse Hessian by BFGS",
+    reference: "Goldfarb et al. 2020",
+    options: [
+      ...elementwise.filter((option) => option !== "fisher"),
+      ...["decay", "pairDecay", "powell", "memory"],
+    ],
+    defaults: { learningRate: 0.1, damping: 0.3 },
+    create: (options) => kbfgs(options as unknown as KbfgsOptions),
   },
 ];
 

@@ -61,7 +61,7 @@ const training: Record<string, Options> = {
   tengrad: { learningRate: 0.1, damping: 0.1 },
   diagonalNgd: { learningRate: 0.1, damping: 0.1 },
   quasiDiagonalNgd: { learningRate: 0.1, damping: 0.1 },
-  kbfgs: { learningRate: 0.1, damping: 0.1 },
+  kbfgs: { learningRate: 0.3, damping: 0.1 },
 };
 
 const levenbergMarquardt = { policy: "levenberg-marquardt", initial: 0.1, every: 2 };
