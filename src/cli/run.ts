@@ -170,6 +170,7 @@ async function writing<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {
+    if (error instanceof RunError) throw error; // says so itself
     throw new RunError(`cannot write ${path}: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -6,12 +6,12 @@
  *     checkpoint.safetensors   the model and the optimizer (`safetensors.ts`)
  *     report.html              the report (`../report`)
  */
-import { existsSync } from "node:fs";
-import { mkdir, open, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { CurvatureRow } from "../curvature/report.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
+import { makeFolder, makeFolders } from "./folders.ts";
 
 /** One line of `metrics.jsonl`. */
 export interface EpochRecord {
@@ -223,29 +223,6 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new RunError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-}
-
-/** `mkdir -p`, step by step: Node's own never ends where a parent exists and takes no folders (`/proc`, Node 20). */
-async function makeFolders(path: string): Promise<void> {
-  try {
-    await makeFolder(path);
-  } catch (error) {
-    const parent = dirname(path);
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || existsSync(parent)) throw error;
-    await makeFolders(parent);
-    await makeFolder(path);
-  }
-}
-
-/** False when something by that name is there already: `mkdir` decides, so that two processes never share a folder. */
-async function makeFolder(path: string): Promise<boolean> {
-  try {
-    await mkdir(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
   }
 }
 

@@ -3,6 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { RunError, UsageError } from "../errors.ts";
 import type { NamedTensorsLike } from "../tensor.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
+import { makeFolders } from "./folders.ts";
 import { nodeFiles } from "./node-files.ts";
 import { broken, decodeSafetensors, encodeSafetensors, type Safetensors } from "./safetensors.ts";
 
@@ -11,7 +12,7 @@ const pieceBytes = 2 ** 30;
 
 /**
  * Saves tensors and metadata in one indivisible step: a process killed at any moment leaves the old file or the new
- * one, never a part ({@link writeFileAtomically}).
+ * one, never a part ({@link writeFileAtomically}). Folders that are missing are made.
  *
  * @param tensors must not change until the promise settles
  */
@@ -20,7 +21,15 @@ export async function writeSafetensors(
   tensors: NamedTensorsLike,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  await writeFileAtomically(path, encodeSafetensors(tensors, metadata));
+  const pieces = encodeSafetensors(tensors, metadata);
+  try {
+    await makeFolders(nodeFiles().dirname(path));
+    await writeFileAtomically(path, pieces);
+  } catch (error) {
+    throw error instanceof UsageError
+      ? error
+      : new RunError(`cannot write ${path}: ${(error as Error).message}`);
+  }
 }
 
 /**

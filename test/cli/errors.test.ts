@@ -88,9 +88,13 @@ describe("bad input: one line on stderr and an exit code", () => {
     const running = start(folder, ["train", "friedman1", "--epochs", "5000", "--name", "gone"]);
     await running.sees("epoch 1/5000");
     await rename(join(folder, "runs/gone"), join(folder, "elsewhere"));
+    await writeFile(join(folder, "runs/gone"), "a file where the run's folder was");
     const { code, stderr } = await running.ended;
     assert.equal(code, 1);
-    assert.match(stderr, /\nnatgrad: cannot write runs\/gone\/checkpoint.safetensors: ENOENT[^\n]*\n$/);
+    assert.match(
+      stderr,
+      /\nnatgrad: cannot write runs\/gone\/checkpoint.safetensors: E(NOTDIR|EXIST)[^\n]*\n$/,
+    );
   });
 
   it("NATGRAD_DEBUG=1 adds where an error came from", async () => {

@@ -242,6 +242,19 @@ describe("predict and evaluate", () => {
 });
 
 describe("checkpoints", () => {
+  it("are saved into folders that are made, and say in one line where they cannot be", async () => {
+    const trainer = await createTrainer(config, { runtime });
+    const path = join(folder, "run", "of today", "checkpoint.safetensors");
+    await trainer.save(path);
+    const again = await resumeTrainer(path, config, { runtime });
+    assertSameBits(again.getParameters(), trainer.getParameters());
+    await assert.rejects(trainer.save(join(path, "within a file.safetensors")), (error: Error) => {
+      return isOneLine(error) && /^cannot write .*within a file\.safetensors: /.test(error.message);
+    });
+    again.dispose();
+    trainer.dispose();
+  });
+
   const path = join(folder, "checkpoint.safetensors");
   before(async () => {
     const trainer = await createTrainer(config, { runtime });
