@@ -16,6 +16,14 @@ export type SolverOption = SolverName | ({ readonly type: "cg" } & ConjugateGrad
 
 const names: readonly SolverName[] = ["auto", "gram", "dense", "cg"];
 
+/** What structures take that know no iterative solver. */
+export type DirectSolver = "auto" | "gram" | "dense";
+
+/** The solver's name, whichever way it was given. */
+export function solverName(option: SolverOption): SolverName {
+  return typeof option === "string" ? option : option.type;
+}
+
 /** @throws UsageError for an unknown solver or an option of it out of range */
 export function checkSolver(option: SolverOption): void {
   const { type, ...rest } = typeof option === "string" ? { type: option } : option;
@@ -46,7 +54,7 @@ export function solvedBlock(
   const { layers } = scores;
   const rows = layers[0].deltas.shape[0];
   const dimension = totalDimension(layers);
-  const requested = typeof option === "string" ? option : option.type;
+  const requested = solverName(option);
   const chosen = requested === "auto" ? (rows <= dimension ? "gram" : "dense") : requested;
   if (chosen === "cg") {
     return conjugateGradientBlock(
@@ -56,14 +64,18 @@ export function solvedBlock(
     );
   }
   const bytes = chosen === "gram" ? sampleSpaceMemory(layers) : parameterSpaceMemory(layers);
-  if (bytes > memoryLimit) {
-    const order = chosen === "gram" ? `${rows} score rows` : `${dimension} parameters`;
-    const remedy = chosen === "gram" ? "a smaller batch or solver: cg" : "solver: gram or cg";
-    throw new UsageError(
-      `the ${structure} block of ${order} needs ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)} (use ${remedy})`,
-    );
-  }
+  const order = chosen === "gram" ? `${rows} score rows` : `${dimension} parameters`;
+  const remedy = chosen === "gram" ? "a smaller batch or solver: cg" : "solver: gram or cg";
+  requireMemory(`${structure} block of ${order}`, bytes, memoryLimit, remedy);
   return chosen === "gram" ? sampleSpaceBlock(structure, scores) : parameterSpaceBlock(structure, scores);
+}
+
+/** @throws UsageError with the estimate when a block would take more than the limit, in bytes */
+export function requireMemory(block: string, bytes: number, limit: number, remedy: string): void {
+  if (bytes <= limit) return;
+  throw new UsageError(
+    `the ${block} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use ${remedy})`,
+  );
 }
 
 /** `1.5 GiB`. */

@@ -7,6 +7,10 @@ export interface StructureContext {
   readonly solver: SolverOption;
   /** Bytes that one block may take. */
   readonly memoryLimit: number;
+  /** Whether directions of later batches will be asked for. */
+  readonly stale: boolean;
+  /** The damping that training starts with. */
+  readonly damping: number;
 }
 
 export interface Structure {

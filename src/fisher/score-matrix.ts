@@ -75,6 +75,11 @@ export function weightedDeltas(
   return perSample(weighted, rowsPerSample, inputs.shape[0]);
 }
 
+/** δ squared elementwise, with the rows of each sample added up, (N, O). */
+export function squaredDeltas({ inputs, deltas, rowsPerSample }: LayerScores): SymbolicTensor {
+  return perSample(square(deltas), rowsPerSample, inputs.shape[0]);
+}
+
 /** δᵀā, the sum of the rows of S_l, for one row per sample. */
 export function transposedSum({ inputs, deltas, bias, biasInput }: LayerScores): LayerVector {
   const weight = matmul(deltas, inputs, { transposeA: true });

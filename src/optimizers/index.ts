@@ -5,13 +5,19 @@ export type { NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export {
   blockDiagonalNgd,
+  type DirectOptions,
   diagonalNgd,
+  type EkfacOptions,
   type ElementwiseOptions,
+  ekfac,
   exactNgd,
   type KbfgsOptions,
+  type KfacOptions,
   kbfgs,
+  kfac,
   quasiDiagonalNgd,
   tengrad,
+  unitwiseNgd,
 } from "./presets.ts";
 export { createOptimizer, findMethod, type MethodInfo, methods } from "./registry.ts";
 export { type RmspropOptions, rmsprop } from "./rmsprop.ts";

@@ -364,6 +364,8 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
   const blocks = settings.structure.blocks(scores, {
     solver: settings.solver,
     memoryLimit: problem.memoryLimit,
+    stale: settings.refreshEvery > 1,
+    damping: settings.damping.initial,
   });
   return { traced, drawn, blocks };
 }

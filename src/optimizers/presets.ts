@@ -1,9 +1,13 @@
 /** The natural-gradient optimizers by name: each a structure with its paper's default Fisher. */
 import { blockDiagonalStructure } from "../curvature/block-diagonal.ts";
 import { diagonalStructure } from "../curvature/diagonal.ts";
+import { ekfacStructure } from "../curvature/ekfac.ts";
 import { exactStructure } from "../curvature/exact.ts";
 import { kbfgsStructure } from "../curvature/kbfgs.ts";
+import { kfacStructure } from "../curvature/kfac.ts";
 import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
+import { type DirectSolver, solverName } from "../curvature/solver.ts";
+import { unitWiseStructure } from "../curvature/unit-wise.ts";
 import { requireOption } from "../errors.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -47,6 +51,25 @@ export function quasiDiagonalNgd(options: ElementwiseOptions = {}): Optimizer {
   return naturalGradient("quasiDiagonalNgd", quasiDiagonalStructure, options, defaults);
 }
 
+/** What methods take whose systems are not solved iteratively. */
+export interface DirectOptions extends Omit<NaturalOptions, "solver"> {
+  /** Sample space, parameter space, or the smaller of the two (`"auto"`, the default). */
+  readonly solver?: DirectSolver;
+}
+
+/** Natural gradient with one exact block for each unit [Karakida20 §5]; exact Fisher, η = 0.1, λ = 0.01 by default. */
+export function unitwiseNgd(options: DirectOptions = {}): Optimizer {
+  const defaults = { fisher: "exact", learningRate: 0.1, damping: 0.01 } as const;
+  const optimizer = naturalGradient("unitwiseNgd", unitWiseStructure, options, defaults);
+  requireDirectSolver(options);
+  return optimizer;
+}
+
+/** @throws UsageError for conjugate gradients */
+function requireDirectSolver({ solver = "auto" }: NaturalOptions): void {
+  requireOption(solverName(solver) !== "cg", "solver", "cg", "auto | gram | dense here");
+}
+
 /** Options of {@link kbfgs}; it has no Fisher type: it measures the Hessian of the loss itself. */
 export interface KbfgsOptions extends Omit<NaturalOptions, "solver" | "fisher"> {
   /** β of the moving average of the input covariances, in [0, 1); default 0.9. */
@@ -73,4 +96,37 @@ export function kbfgs(options: KbfgsOptions = {}): Optimizer {
   );
   const defaults = { fisher: "empirical", learningRate: 0.1, damping: 0.3 } as const;
   return naturalGradient("kbfgs", kbfgsStructure({ decay, pairDecay, powell, memory }), options, defaults);
+}
+
+export interface KfacOptions extends Omit<NaturalOptions, "solver"> {
+  /** Bound of ε in the moving averages of the factors, in [0, 1); default 0.95. */
+  readonly decay?: number;
+  /** Whether the factors' dampings follow their traces; default true. */
+  readonly piDamping?: boolean;
+}
+
+/** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.1 by default. The averages are updated on every step. */
+export function kfac(options: KfacOptions = {}): Optimizer {
+  const { decay = 0.95, piDamping = true, refreshEvery = 1 } = options;
+  const structure = kfacStructure({ decay, piDamping, refreshEvery });
+  const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.1 } as const;
+  return { ...naturalGradient("kfac", structure, { ...options, refreshEvery: 1 }, defaults), options };
+}
+
+export interface EkfacOptions extends Omit<NaturalOptions, "solver"> {
+  /** Bound of ε in the moving averages of factors and scale, in [0, 1); default 0.95. */
+  readonly decay?: number;
+  /** Steps between refreshes of the scale, a divisor of `refreshEvery`, which is the basis's; default 1. */
+  readonly scaleEvery?: number;
+}
+
+/** EKFAC [George18]; Monte-Carlo Fisher, η = 0.1, λ = 0.1 by default. */
+export function ekfac(options: EkfacOptions = {}): Optimizer {
+  const { decay = 0.95, refreshEvery = 1, scaleEvery = 1 } = options;
+  const structure = ekfacStructure({ decay, refreshEvery, scaleEvery });
+  const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.1 } as const;
+  return {
+    ...naturalGradient("ekfac", structure, { ...options, refreshEvery: scaleEvery }, defaults),
+    options,
+  };
 }

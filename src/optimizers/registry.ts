@@ -5,13 +5,19 @@ import type { NaturalOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
   blockDiagonalNgd,
+  type DirectOptions,
   diagonalNgd,
+  type EkfacOptions,
   type ElementwiseOptions,
+  ekfac,
   exactNgd,
   type KbfgsOptions,
+  type KfacOptions,
   kbfgs,
+  kfac,
   quasiDiagonalNgd,
   tengrad,
+  unitwiseNgd,
 } from "./presets.ts";
 import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 import { type SgdOptions, sgd } from "./sgd.ts";
@@ -120,6 +126,15 @@ export const methods: readonly MethodInfo[] = [
     create: (options) => quasiDiagonalNgd(options as unknown as ElementwiseOptions),
   },
   {
+    name: "unitwiseNgd",
+    kind: "natural",
+    summary: "one exact Fisher block for each unit",
+    reference: "Karakida & Osawa 2020",
+    options: natural,
+    defaults: { learningRate: 0.1, damping: 0.01 },
+    create: (options) => unitwiseNgd(options as unknown as DirectOptions),
+  },
+  {
     name: "kbfgs",
     kind: "natural",
     summary: "Kronecker factors of the inverse Hessian by BFGS",
@@ -130,6 +145,24 @@ export const methods: readonly MethodInfo[] = [
     ],
     defaults: { learningRate: 0.1, damping: 0.3 },
     create: (options) => kbfgs(options as unknown as KbfgsOptions),
+  },
+  {
+    name: "kfac",
+    kind: "natural",
+    summary: "Kronecker product of two small matrices for each layer",
+    reference: "Martens & Grosse 2015",
+    options: [...elementwise, "decay", "piDamping"],
+    defaults: { learningRate: 0.1, damping: 0.1 },
+    create: (options) => kfac(options as unknown as KfacOptions),
+  },
+  {
+    name: "ekfac",
+    kind: "natural",
+    summary: "diagonal in the eigenbasis of K-FAC",
+    reference: "George et al. 2018",
+    options: [...elementwise, "decay", "scaleEvery"],
+    defaults: { learningRate: 0.1, damping: 0.1 },
+    create: (options) => ekfac(options as unknown as EkfacOptions),
   },
 ];
 

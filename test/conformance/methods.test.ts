@@ -45,6 +45,7 @@ const structures: Record<string, StructureName | "own"> = {
   tengrad: "block-diagonal",
   diagonalNgd: "diagonal",
   quasiDiagonalNgd: "quasi-diagonal",
+  unitwiseNgd: "unit-wise",
   kbfgs: "own",
 };
 
@@ -61,6 +62,7 @@ const training: Record<string, Options> = {
   tengrad: { learningRate: 0.1, damping: 0.1 },
   diagonalNgd: { learningRate: 0.1, damping: 0.1 },
   quasiDiagonalNgd: { learningRate: 0.1, damping: 0.1 },
+  unitwiseNgd: { learningRate: 0.1, damping: 0.1 },
   kbfgs: { learningRate: 0.3, damping: 0.1 },
 };
 
@@ -83,7 +85,8 @@ const naturalVariants: Record<string, Options> = {
 
 /** Whether a method has all of some options. */
 const takes = (name: string, options: Options) =>
-  Object.keys(options).every((option) => findMethod(name).options.includes(option));
+  Object.keys(options).every((option) => findMethod(name).options.includes(option)) &&
+  (options.solver === undefined || solversOf(name).includes(options.solver as string));
 
 const small = (likelihood: LikelihoodName, seed = 1): Network =>
   networkOf({

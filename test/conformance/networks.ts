@@ -172,7 +172,11 @@ export function counting(runtime: Runtime): Runtime & { readonly loaded: number 
   };
 }
 
+/** Methods that know no iterative solver. */
+const direct = ["unitwiseNgd", "layerwiseNgd", "blockTridiagonalNgd"];
+
 /** The solvers that a method takes; one that takes none has its own. */
 export function solversOf(name: string): readonly (string | undefined)[] {
+  if (direct.includes(name)) return ["gram", "dense"];
   return findMethod(name).options.includes("solver") ? ["gram", "dense", "cg"] : [undefined];
 }

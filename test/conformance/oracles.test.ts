@@ -23,8 +23,11 @@ function presetOf(method: string, options: Record<string, unknown>): Preset | un
     exact: natgrad.exactNgd,
     tengrad: natgrad.tengrad,
     kbfgs: natgrad.kbfgs,
+    kfac: natgrad.kfac,
+    ekfac: natgrad.ekfac,
     diagonal: natgrad.diagonalNgd,
     quasiDiagonal: natgrad.quasiDiagonalNgd,
+    unitwise: natgrad.unitwiseNgd as Preset,
   };
   if (method === "layerwise") {
     const sigma = options.sigma as number[][];

@@ -1,0 +1,234 @@
+/**
+ * Unit-wise Fisher: for every output unit o of a layer its incoming weights and bias as one exact block.
+ *
+ *   δw_o = (F_o + λI)⁻¹ g_o,   F_o = (1/N) Σ_n w_no ā_n ā_nᵀ,   w_no = Σ_{q of n} δ_qo²           [Karakida20 §5; MATH §4.4]
+ *
+ * Solved in the smaller of two spaces. Parameter space: F_o itself, D = F̄ wide. Sample space, with rows v_no ā_n,
+ * v = √w, K_o = (1/N) (v_o v_oᵀ) ⊙ (āāᵀ) and ρ'_no = Σ_{q of n} ρ_q δ_qo / v_no:
+ *
+ *   fresh  δw_o = (1/N) Āᵀ (v_o ⊙ (K_o + λI)⁻¹ ρ'_o)                                push-through
+ *   stale  δw_o = (1/λ) (g_o − (1/N) Āᵀ (v_o ⊙ (K_o + λI)⁻¹ (v_o ⊙ Ā g_o)))          Woodbury
+ *
+ * Differs from the paper: the score rows of a sample are multiples of one vector within a unit's block, so that N rows
+ * stand for the M = rN of the score matrix, and the systems are of order N whatever the number of outputs is.
+ *
+ * | symbol             | slot            | shape            |
+ * | ------------------ | --------------- | ---------------- |
+ * | ā                  | `inputs`        | (N, D)           |
+ * | v                  | `scales`        | (N, O)           |
+ * | (1/N) āāᵀ          | `gram`          | (N, N)           |
+ * | ρ'                 | `residual`      | (N, O)           |
+ * | (K_o + λI)⁻¹ρ'_o   | `weights`       | (O, N)           |
+ * | F_o                | `fisher`        | (O, D, D)        |
+ * | g, (F_o + λI)⁻¹g_o | `gradient`, `solution` | (O, D)    |
+ * | L_o⁻¹              | `inverseFactor` | (O, n, n), n = N or D |
+ * | λ of each unit     | `damping`       | (O, 1)           |
+ */
+import {
+  extendedInputs,
+  type LayerScores,
+  matrixVector,
+  type Scores,
+  squaredDeltas,
+  vectorMatrix,
+  weightedDeltas,
+} from "../fisher/index.ts";
+import {
+  divide,
+  matmul,
+  maximum,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  sqrt,
+  subtract,
+  transpose,
+} from "../graph/index.ts";
+import { bytesPerElement, type TypedArray } from "../tensor.ts";
+import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
+import { blockParameters } from "./partition.ts";
+import { requireMemory, solverName } from "./solver.ts";
+import type { Structure, StructureContext } from "./structure.ts";
+import { solveSystems } from "./systems.ts";
+
+export const unitWiseStructure: Structure = {
+  name: "unit-wise",
+  blocks: ({ layers, residual, samples }, context) =>
+    layers.map((layer) => unitWiseBlock({ layers: [layer], residual, samples }, context)),
+};
+
+function unitWiseBlock(scores: Scores, context: StructureContext): CurvatureBlock {
+  const [layer] = scores.layers;
+  const width = layer.inputs.shape[1] + (layer.bias === undefined ? 0 : 1);
+  const smaller = scores.samples <= width ? "gram" : "dense";
+  const requested = solverName(context.solver);
+  const inSampleSpace = (requested === "auto" ? smaller : requested) === "gram";
+  const order = inSampleSpace ? scores.samples : width;
+  const units = layer.deltas.shape[1];
+  const keepsInverse = context.stale || scores.residual === undefined;
+  const memoryBytes = unitWiseMemory(layer, inSampleSpace, order, keepsInverse);
+  const what = `unit-wise block of ${units} systems of order ${order}`;
+  requireMemory(what, memoryBytes, context.memoryLimit, "a smaller batch, refreshEvery: 1 or another method");
+  const report = {
+    parameters: blockParameters([layer]),
+    structure: "unit-wise",
+    solver: `${inSampleSpace ? "sample" : "parameter"} space, ${units} systems`,
+    dimension: order,
+    memoryBytes,
+  };
+  const inverse: Record<string, SlotSpec> = keepsInverse
+    ? { inverseFactor: { shape: [units, order, order], dtype: layer.deltas.dtype } }
+    : {};
+  return {
+    layers: [layer],
+    report,
+    ...(inSampleSpace ? sampleSpace(scores, inverse) : parameterSpace(scores, inverse)),
+  };
+}
+
+type UnitWiseSolver = Pick<CurvatureBlock, "statistics" | "refreshed" | "refresh" | "fresh" | "stale">;
+
+function sampleSpace(
+  { layers, residual, samples }: Scores,
+  inverse: Record<string, SlotSpec>,
+): UnitWiseSolver {
+  const [layer] = layers;
+  const { dtype } = layer.deltas;
+  const units = layer.deltas.shape[1];
+  const inputs = extendedInputs(layer);
+  const scales = sqrt(squaredDeltas(layer));
+  const statistics: Record<string, SymbolicTensor> = {
+    inputs,
+    scales,
+    gram: multiply(matmul(inputs, inputs, { transposeB: true }), 1 / samples),
+  };
+  // Where v_no is 0 so is what it divides.
+  const smallest = dtype === "float64" ? 1e-150 : 1e-18;
+  if (residual) statistics.residual = divide(weightedDeltas(layer, residual), maximum(scales, smallest));
+
+  /** (1/N) Āᵀ (v ⊙ u) for u (O, N), laid out like W̄. */
+  const combine = (u: SymbolicTensor, slots: SlotSymbols) =>
+    multiply(matmul(multiply(u, transpose(slots.scales)), slots.inputs), 1 / samples);
+
+  const matrix = new Float64Array(samples * samples);
+  const right = new Float64Array(samples);
+  return {
+    statistics,
+    refreshed: {
+      damping: { shape: [units, 1], dtype },
+      weights: { shape: [units, samples], dtype },
+      ...inverse,
+    },
+    refresh: (slots, { damping, fresh, stale }) =>
+      solveSystems(
+        units,
+        (unit) => {
+          loadKernel(slots, unit, units, samples, matrix);
+          const solves = fresh && residual !== undefined;
+          if (solves) for (let n = 0; n < samples; n++) right[n] = slots.residual[n * units + unit];
+          return {
+            ...{ matrix, order: samples, damping },
+            solve: solves ? { b: right, x: part(slots.weights, unit, units) } : undefined,
+            inverseFactor: stale || !residual ? part(slots.inverseFactor, unit, units) : undefined,
+          };
+        },
+        (unit, outcome) => {
+          slots.damping[unit] = outcome.damping;
+        },
+      ),
+    fresh: residual ? (slots) => [matrixVector(layer, combine(slots.weights, slots))] : undefined,
+    stale([gradient], slots) {
+      const g = vectorMatrix(gradient);
+      const projected = multiply(matmul(g, slots.inputs, { transposeB: true }), transpose(slots.scales));
+      const solved = applyInverse(slots.inverseFactor, projected);
+      return [matrixVector(layer, divide(subtract(g, combine(solved, slots)), slots.damping))];
+    },
+  };
+}
+
+function parameterSpace(
+  { layers, residual, samples }: Scores,
+  inverse: Record<string, SlotSpec>,
+): UnitWiseSolver {
+  const [layer] = layers;
+  const { dtype } = layer.deltas;
+  const units = layer.deltas.shape[1];
+  const inputs = extendedInputs(layer);
+  const width = inputs.shape[1];
+  const weights = reshape(transpose(multiply(squaredDeltas(layer), 1 / samples)), [units, samples, 1]);
+  const statistics: Record<string, SymbolicTensor> = {
+    fisher: matmul(multiply(weights, inputs), reshape(inputs, [1, samples, width]), { transposeA: true }),
+  };
+  if (residual) {
+    const deltas = multiply(weightedDeltas(layer, residual), 1 / samples);
+    statistics.gradient = matmul(deltas, inputs, { transposeA: true });
+  }
+  return {
+    statistics,
+    refreshed: { solution: { shape: [units, width], dtype }, ...inverse },
+    refresh: (slots, { damping, fresh, stale }) =>
+      solveSystems(
+        units,
+        (unit) => ({
+          ...{ matrix: part(slots.fisher, unit, units), order: width, damping },
+          solve:
+            fresh && residual
+              ? { b: part(slots.gradient, unit, units), x: part(slots.solution, unit, units) }
+              : undefined,
+          inverseFactor: stale || !residual ? part(slots.inverseFactor, unit, units) : undefined,
+        }),
+        () => {},
+      ),
+    fresh: residual ? (slots) => [matrixVector(layer, slots.solution)] : undefined,
+    stale: ([gradient], slots) => [
+      matrixVector(layer, applyInverse(slots.inverseFactor, vectorMatrix(gradient))),
+    ],
+  };
+}
+
+/** The lower triangle of K_o = (v_o v_oᵀ) ⊙ gram. */
+function loadKernel(
+  { scales, gram }: SlotArrays,
+  unit: number,
+  units: number,
+  samples: number,
+  matrix: Float64Array,
+): void {
+  for (let row = 0; row < samples; row++) {
+    const scale = scales[row * units + unit];
+    const start = row * samples;
+    for (let column = 0; column <= row; column++) {
+      matrix[start + column] = scale * scales[column * units + unit] * gram[start + column];
+    }
+  }
+}
+
+/** The unit's part of an array that holds all units' parts in turn. */
+function part<Data extends TypedArray>(array: Data, unit: number, units: number): Data {
+  const size = array.length / units;
+  return array.subarray(unit * size, (unit + 1) * size) as Data;
+}
+
+/** L⁻ᵀ L⁻¹ b for every unit; factors (O, n, n), right-hand sides (O, n). */
+function applyInverse(factors: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  const [units, order] = b.shape;
+  const half = matmul(factors, reshape(b, [units, order, 1]));
+  return reshape(matmul(factors, half, { transposeA: true }), [units, order]);
+}
+
+/** Bytes of the slots, of what forming them takes and of the float64 factorization. */
+function unitWiseMemory(
+  { inputs, deltas, bias }: LayerScores,
+  inSampleSpace: boolean,
+  order: number,
+  keepsInverse: boolean,
+): number {
+  const [samples, features] = inputs.shape;
+  const width = features + (bias === undefined ? 0 : 1);
+  const units = deltas.shape[1];
+  const shared = inSampleSpace
+    ? samples * (width + 3 * units + samples)
+    : units * (samples * width + width * width + 2 * width);
+  const inverses = keepsInverse ? units * order * order : 0;
+  return bytesPerElement(deltas.dtype) * (shared + inverses) + 8 * 4 * order * order;
+}
