@@ -104,7 +104,12 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option("--damping <x>", "added to the curvature (default: the method's own)", number("--damping"))
     .addOption(
-      choice("--fisher <type>", "whose targets the curvature uses", ["empirical", "exact", "monte-carlo"]),
+      choice("--fisher <type>", "whose targets the curvature uses", [
+        "empirical",
+        "improved-empirical",
+        "exact",
+        "monte-carlo",
+      ]),
     )
     .option(
       "--option <key=value>",

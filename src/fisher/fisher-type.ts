@@ -1,7 +1,7 @@
 /** Which Fisher matrix: whose targets the per-sample gradients are taken at. */
 import { requireOption } from "../errors.ts";
 
-export type FisherName = "empirical" | "exact" | "monte-carlo";
+export type FisherName = "empirical" | "improved-empirical" | "exact" | "monte-carlo";
 
 /** A name, or a name with the number of targets drawn per sample (Monte-Carlo only; default 1). */
 export type FisherOption = FisherName | { readonly type: FisherName; readonly samples?: number };
@@ -12,7 +12,7 @@ export interface FisherType {
   readonly draws: number;
 }
 
-const names: readonly FisherName[] = ["empirical", "exact", "monte-carlo"];
+const names: readonly FisherName[] = ["empirical", "improved-empirical", "exact", "monte-carlo"];
 
 /** @throws UsageError for an unknown type or a number of draws that is not a positive integer */
 export function parseFisher(option: FisherOption): FisherType {

@@ -3,11 +3,15 @@
  *
  * Every Fisher matrix here is F = (1/N) SᵀS with M = r·N rows of S, r per sample:
  *
- * | fisher      | r | rows of sample n                                     | ρ with g = (1/N) Sᵀρ |
- * | ----------- | - | ---------------------------------------------------- | -------------------- |
- * | empirical   | 1 | ∇ℓ(f_n, y_n)                                         | 1                    |
- * | exact       | C | Jₙᵀ B_n[:, c], B Bᵀ the output Fisher [Martens20 §5] | the likelihood's     |
- * | monte-carlo | k | ∇ℓ(f_n, ŷ)/√k, ŷ drawn from the model                | none                 |
+ * | fisher             | r | rows of sample n                                     | ρ with g = (1/N) Sᵀρ |
+ * | ------------------ | - | ---------------------------------------------------- | -------------------- |
+ * | empirical          | 1 | ∇ℓ(f_n, y_n)                                         | 1                    |
+ * | improved-empirical | 1 | ∇ℓ(f_n, y_n)/‖∂ℓ_n/∂f_n‖ [Wu24]                      | ‖∂ℓ_n/∂f_n‖          |
+ * | exact              | C | Jₙᵀ B_n[:, c], B Bᵀ the output Fisher [Martens20 §5] | the likelihood's     |
+ * | monte-carlo        | k | ∇ℓ(f_n, ŷ)/√k, ŷ drawn from the model                | none                 |
+ *
+ * The improved empirical Fisher undoes what makes the empirical one favour samples that are fitted already: its rows do
+ * not shrink with their residuals. With one gaussian output it is the exact Fisher [Wu24, arXiv 2406.06420].
  *
  * Row q of S restricted to a dense layer is δ[q] ⊗ ā[n(q)] [Soori21 eq. 5]: only a and δ are kept. Rows are ordered
  * draw by draw (or column by column): row q belongs to sample q mod N.
@@ -15,10 +19,16 @@
 import {
   broadcastTo,
   concatenate,
+  divide,
+  maximum,
   mean,
   multiply,
+  reshape,
   type SymbolicTensor,
   scalar,
+  sqrt,
+  square,
+  sum,
   vjp,
 } from "../graph/index.ts";
 import type { Forward, Likelihood, Tap } from "../nn/index.ts";
@@ -50,6 +60,9 @@ export interface Scores {
   readonly samples: number;
 }
 
+/** Norms of ∂ℓ/∂f below it count as this much, so that a sample fitted exactly has a row of zeros, not NaN; far above where squares underflow in float32. */
+const SMALLEST_RESIDUAL = 1e-15;
+
 /**
  * Traces the score matrix of a batch.
  *
@@ -68,6 +81,12 @@ export function traceScores(
     case "empirical": {
       const seed = likelihood.outputGradient(outputs, targets);
       return { layers: backward(outputs, taps, [seed]), residual: one, samples };
+    }
+    case "improved-empirical": {
+      const seed = likelihood.outputGradient(outputs, targets);
+      const norm = maximum(sqrt(sum(square(seed), [1])), SMALLEST_RESIDUAL);
+      const direction = divide(seed, reshape(norm, [samples, 1]));
+      return { layers: backward(outputs, taps, [direction]), residual: norm, samples };
     }
     case "exact": {
       const columns = likelihood.squareRoot(outputs, targets);

@@ -47,6 +47,8 @@ const structures: Record<string, StructureName | "own"> = {
   quasiDiagonalNgd: "quasi-diagonal",
   unitwiseNgd: "unit-wise",
   kbfgs: "own",
+  kfac: "own",
+  ekfac: "own",
 };
 
 type Options = Readonly<Record<string, unknown>>;
@@ -64,6 +66,8 @@ const training: Record<string, Options> = {
   quasiDiagonalNgd: { learningRate: 0.1, damping: 0.1 },
   unitwiseNgd: { learningRate: 0.1, damping: 0.1 },
   kbfgs: { learningRate: 0.3, damping: 0.1 },
+  kfac: { learningRate: 0.1, damping: 0.1, fisher: "exact" },
+  ekfac: { learningRate: 0.1, damping: 0.1, fisher: "exact" },
 };
 
 const levenbergMarquardt = { policy: "levenberg-marquardt", initial: 0.1, every: 2 };
@@ -306,6 +310,7 @@ function directions(name: string): void {
           const draws = [20, 21].map((k) => randomBatch(network, network.samples, k).targets);
           for (const [fisher, sampledTargets] of [
             ["empirical", undefined],
+            ["improved-empirical", undefined],
             ["exact", undefined],
             [monteCarlo, draws],
           ] as const) {
@@ -328,7 +333,7 @@ function directions(name: string): void {
       });
 
       it(`of ${likelihood} steps by ${solver ?? "its own solver"} between refreshes`, async () => {
-        for (const fisher of ["empirical", "exact", monteCarlo] as const) {
+        for (const fisher of ["empirical", "improved-empirical", "exact", monteCarlo] as const) {
           const network = small(likelihood, 2);
           const [damping, learningRate] = [0.1, 0.05];
           const options = { learningRate, damping, fisher, refreshEvery: 3, momentum: 0, ...given };
@@ -480,6 +485,7 @@ function abuse(
         ["conjugate gradients", { solver: "cg" }],
         ["stale", { refreshEvery: 3 }],
         ["Monte-Carlo", { fisher: "monte-carlo" }],
+        ["improved empirical", { fisher: "improved-empirical" }],
         ["Levenberg-Marquardt", { damping: levenbergMarquardt, refreshEvery: 3 }],
       ]
     : [["defaults", {}]];

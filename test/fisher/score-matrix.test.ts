@@ -35,7 +35,7 @@ before(async () => {
 });
 after(() => runtime?.dispose());
 
-const fishers = ["empirical", "exact", { type: "monte-carlo", samples: 3 }] as const;
+const fishers = ["empirical", "improved-empirical", "exact", { type: "monte-carlo", samples: 3 }] as const;
 
 /** Everything about the score matrix of a network's random batch. */
 async function compute(network: Network, option: (typeof fishers)[number]) {
@@ -105,7 +105,7 @@ describe("score matrix", () => {
     });
   }
 
-  for (const option of ["empirical", "exact"] as const) {
+  for (const option of ["empirical", "improved-empirical", "exact"] as const) {
     it(`${option}: g = (1/N) Sᵀρ`, async () => {
       await fc.assert(
         fc.asyncProperty(networkPlans(), async (plan) => {

@@ -67,7 +67,10 @@ const badNatural: [object, RegExp][] = [
   [marquardt({ minimum: 2, maximum: 1 }), /^invalid damping minimum: 2 /],
   [{ damping: 0, refreshEvery: 2 }, /^invalid damping: 0 \(must be > 0 with refreshEvery above 1/],
   [{ damping: 0, fisher: "monte-carlo" }, /^invalid damping: 0 /],
-  [{ fisher: "fischer" }, /^invalid fisher: "fischer" \(must be empirical \| exact \| monte-carlo\)$/],
+  [
+    { fisher: "fischer" },
+    /^invalid fisher: "fischer" \(must be empirical \| improved-empirical \| exact \| monte-carlo\)$/,
+  ],
   [{ fisher: { type: "monte-carlo", samples: 0 } }, /^invalid fisher samples: 0 /],
   [{ fisher: { type: "monte-carlo", samples: 1.5 } }, /^invalid fisher samples: 1.5 /],
   [{ solver: "lu" }, /^invalid solver: "lu" \(must be auto \| gram \| dense \| cg\)$/],
