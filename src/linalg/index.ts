@@ -1,5 +1,5 @@
 /**
- * Dense float64 linear algebra on the host: Cholesky, triangular solves, inverses, symmetric eigendecomposition, conjugate
+ * Dense float64 linear algebra on the host: Cholesky, LU, triangular solves, inverses, symmetric eigendecomposition, conjugate
  * gradients. Matrices are row-major `Float64Array`s with their order. LAPACK does the work where the system has one,
  * WebAssembly kernels elsewhere, the browser included. No function lets NaN out: each says in its result how it ended.
  */
@@ -27,6 +27,7 @@ export {
   spdInverseAsync,
 } from "./inverse.ts";
 export { type LapackInfo, lapackInfo } from "./lapack.ts";
+export { type LuFactors, lu, luAsync, luSolve, luSolveAsync } from "./lu.ts";
 export {
   choleskySolve,
   choleskySolveAsync,

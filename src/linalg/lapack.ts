@@ -32,6 +32,10 @@ export interface Lapack {
   dtrtri(a: Float64Array, n: number): LapackCall;
   /** B := B U⁻¹ (or B U⁻ᵀ where `transposed`) for B column-major `rows` × n. */
   dtrsm(u: Float64Array, n: number, b: Float64Array, rows: number, transposed: boolean): LapackCall;
+  /** A P = L U of A row-major, in place, U with the unit diagonal; pivots are 1-based. */
+  dgetrf(a: Float64Array, n: number, pivots: Int32Array): LapackCall;
+  /** Solves A x = b for `count` right-hand sides one after another, with dgetrf's factors of A row-major. */
+  dgetrs(a: Float64Array, n: number, pivots: Int32Array, b: Float64Array, count: number): LapackCall;
   /** Eigenvalues, ascending, and eigenvectors as columns in place of A. */
   dsyevd(a: Float64Array, n: number, values: Float64Array): LapackCall;
 }
@@ -142,6 +146,10 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
   const syevd = library.func(
     "void dsyevd_(char *, char *, int *, double *, int *, double *, double *, int *, int *, int *, int *, size_t, size_t)",
   );
+  const getrf = library.func("void dgetrf_(int *, int *, double *, int *, int *, int *)");
+  const getrs = library.func(
+    "void dgetrs_(char *, int *, int *, double *, int *, int *, double *, int *, int *, size_t)",
+  );
   const version = configureOpenBlas(library, environment);
   return {
     library: path,
@@ -163,6 +171,15 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
       const operation = transposed ? TRANSPOSED : NOT;
       const values = [RIGHT, UPPER, operation, NOT, count, order, ONE, u, order, b, count, 1, 1, 1, 1];
       return call(trsm, values, integer(0), n * n * rows);
+    },
+    dgetrf(a, n, pivots) {
+      const [order, info] = [integer(n), integer(0)];
+      return call(getrf, [order, order, a, order, pivots, info], info, (2 * n ** 3) / 3);
+    },
+    dgetrs(a, n, pivots, b, count) {
+      const [order, columns, info] = [integer(n), integer(count), integer(0)];
+      const values = [TRANSPOSED, order, columns, a, order, pivots, b, order, info, 1];
+      return call(getrs, values, info, 2 * n * n * count);
     },
     dsyevd(a, n, values) {
       const [order, info] = [integer(n), integer(0)];
