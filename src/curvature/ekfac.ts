@@ -15,11 +15,12 @@
  * | ā, δ          | `inputs`, `deltas`           | (N, F̄), (M, O)   |
  * | s             | `scale`                      | (O, F̄)           |
  * | s before      | `previousScale`              | (O, F̄)           |
- * | ε of s        | `scaleDecay`                 | ()               |
+ * | ε             | `scaleDecay`                 | ()               |
  * | λ             | `damping`                    | ()               |
+ * | scales in this basis | `age`                 | ()               |
  *
- * Differs from the paper: A and G are moving averages, as K-FAC's, updated with the scale. The scale's own average begins anew
- * with each basis, since it belongs to the old one's coordinates.
+ * Differs from the paper: A, G and s are moving averages, updated together, all with the same ε. As the old scale belongs to
+ * the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same batches.
  */
 import { requireOption } from "../errors.ts";
 import {
@@ -113,7 +114,8 @@ function ekfacBlock(
     }
     slots.inputBasis.set(input.vectors);
     slots.outputBasis.set(output.vectors);
-    slots.scaleUpdates[0] = 0;
+    kroneckerScale(slots.scale, output.values, input.values);
+    slots.age[0] = 0;
     return prepareScale(slots, decay, damping);
   }
 
@@ -132,19 +134,19 @@ function ekfacBlock(
       inputBasis: { shape: [orders.inputs, orders.inputs], dtype },
       outputBasis: { shape: [orders.outputs, orders.outputs], dtype },
       scale: { shape: [orders.outputs, orders.inputs], dtype },
-      scaleUpdates: HOST_SCALAR,
+      age: HOST_SCALAR,
       previousScale: { shape: [orders.outputs, orders.inputs], dtype },
       scaleDecay: { shape: [], dtype },
       damping: { shape: [], dtype },
     },
-    memory: [...averageMemory, "inputBasis", "outputBasis", "scale", "scaleUpdates"],
+    memory: [...averageMemory, "inputBasis", "outputBasis", "scale", "age"],
     refresh(slots, { damping }) {
       const failure = updateAverages(slots, layer, decay);
       if (failure !== undefined) return { damping, retries: 0, failure };
       if (overflows(slots)) {
         return { damping, retries: 0, failure: `the squared scores of ${layer.layer} overflow ${dtype}` };
       }
-      const age = slots.scaleUpdates[0];
+      const age = slots.age[0];
       const keeps = age > 0 && age < refreshEvery / scaleEvery;
       if (keeps) return prepareScale(slots, decay, damping);
       return whenBoth(
@@ -186,14 +188,20 @@ function isSingular(ascending: Float64Array, rounding: number): boolean {
   return ascending[0] <= ascending.length * rounding * ascending[ascending.length - 1];
 }
 
+/** s = Λ_G ⊗ Λ_A, (O, F̄): what K-FAC takes for the scale. */
+function kroneckerScale(scale: TypedArray, outputs: Float64Array, inputs: Float64Array): void {
+  outputs.forEach((output, o) => {
+    inputs.forEach((input, i) => {
+      scale[o * inputs.length + i] = Math.max(0, output) * Math.max(0, input);
+    });
+  });
+}
+
 /** What `settle` needs on the host's side: the scale so far, how much of it stays, and λ. */
 function prepareScale(slots: SlotArrays, decay: number, damping: number): RefreshOutcome {
-  const { scale, previousScale, scaleUpdates, scaleDecay } = slots;
-  scaleUpdates[0]++;
-  const first = scaleUpdates[0] === 1;
-  if (first) previousScale.fill(0);
-  else previousScale.set(scale);
-  scaleDecay[0] = averageDecay(scaleUpdates[0], decay);
+  slots.age[0]++;
+  slots.previousScale.set(slots.scale);
+  slots.scaleDecay[0] = averageDecay(slots.updates[0], decay);
   slots.damping[0] = damping;
   return { damping, retries: 0 };
 }

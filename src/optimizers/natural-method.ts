@@ -108,7 +108,7 @@ export class NaturalMethod implements Method {
     try {
       loadBatch(plan.batch, batch);
       if (given) plan.loadTargets(sampledTargets);
-      else plan.drawNoise(this.#problem.random);
+      else this.#drawAhead(plan);
       await (await plan.statistics()).run();
       const outcome = await this.#refresh(plan, false);
       if (outcome.failure !== undefined) throw new UsageError(outcome.failure);
@@ -266,6 +266,14 @@ export class NaturalMethod implements Method {
     await (await plan.observation()).run();
     const notes = plan.blocks.map(({ observation }, b) => observation?.learn(plan.slots[b]));
     return notes.find((note) => note !== undefined);
+  }
+
+  /** Draws what the next refresh would, and leaves the generator where it stands. */
+  #drawAhead(plan: NaturalPlan): void {
+    const { random } = this.#problem;
+    const state = random.state();
+    plan.drawNoise(random);
+    random.restore(state);
   }
 
   #planOf(samples: number): NaturalPlan | undefined {

@@ -105,11 +105,11 @@ export interface KfacOptions extends Omit<NaturalOptions, "solver"> {
   readonly piDamping?: boolean;
 }
 
-/** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.1 by default. The averages are updated on every step. */
+/** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.003 by default. The averages are updated on every step. */
 export function kfac(options: KfacOptions = {}): Optimizer {
   const { decay = 0.95, piDamping = true, refreshEvery = 1 } = options;
   const structure = kfacStructure({ decay, piDamping, refreshEvery });
-  const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.1 } as const;
+  const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.003 } as const;
   return { ...naturalGradient("kfac", structure, { ...options, refreshEvery: 1 }, defaults), options };
 }
 
@@ -120,11 +120,11 @@ export interface EkfacOptions extends Omit<NaturalOptions, "solver"> {
   readonly scaleEvery?: number;
 }
 
-/** EKFAC [George18]; Monte-Carlo Fisher, η = 0.1, λ = 0.1 by default. */
+/** EKFAC [George18]; Monte-Carlo Fisher, η = 0.03, λ = 0.003 by default. */
 export function ekfac(options: EkfacOptions = {}): Optimizer {
   const { decay = 0.95, refreshEvery = 1, scaleEvery = 1 } = options;
   const structure = ekfacStructure({ decay, refreshEvery, scaleEvery });
-  const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.1 } as const;
+  const defaults = { fisher: "monte-carlo", learningRate: 0.03, damping: 0.003 } as const;
   return {
     ...naturalGradient("ekfac", structure, { ...options, refreshEvery: scaleEvery }, defaults),
     options,

@@ -152,7 +152,7 @@ export const methods: readonly MethodInfo[] = [
     summary: "Kronecker product of two small matrices for each layer",
     reference: "Martens & Grosse 2015",
     options: [...elementwise, "decay", "piDamping"],
-    defaults: { learningRate: 0.1, damping: 0.1 },
+    defaults: { learningRate: 0.1, damping: 0.003 },
     create: (options) => kfac(options as unknown as KfacOptions),
   },
   {
@@ -161,7 +161,7 @@ export const methods: readonly MethodInfo[] = [
     summary: "diagonal in the eigenbasis of K-FAC",
     reference: "George et al. 2018",
     options: [...elementwise, "decay", "scaleEvery"],
-    defaults: { learningRate: 0.1, damping: 0.1 },
+    defaults: { learningRate: 0.03, damping: 0.003 },
     create: (options) => ekfac(options as unknown as EkfacOptions),
   },
 ];
