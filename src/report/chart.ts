@@ -222,6 +222,6 @@ function finite(points: Point[], floor: number): Point[] {
 }
 
 function shortLabel(label: string, width: number): string {
-  const longest = width < 450 ? 13 : 22;
+  const longest = width < 400 ? 13 : 22;
   return label.length <= longest ? label : `${label.slice(0, longest - 1)}…`;
 }
