@@ -1,4 +1,5 @@
 /** natgrad: neural networks trained by natural gradient. */
+export type { OutputMetric } from "./curvature/output-metric.ts";
 export type { CurvatureRow } from "./curvature/report.ts";
 export type { SolverOption } from "./curvature/solver.ts";
 export * from "./data/index.ts";

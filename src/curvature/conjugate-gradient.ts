@@ -2,7 +2,7 @@
  * Iterative solve of a block: (F + λI) δθ = g by conjugate gradients, F v = (1/N) Sᵀ(S v) from the layers' factors.
  *
  * Needs neither the (M, M) nor the (P, P) matrix. Started from the last solution times `warmStart` [Martens10], stopped
- * by relative residual or iteration cap; a stop at the cap is reported.
+ * by relative residual, relative progress or iteration cap; a stop at the cap is reported.
  *
  * | symbol   | slot                   | shape          |
  * | -------- | ---------------------- | -------------- |
@@ -22,7 +22,7 @@ import {
 import { add, concatenate, multiply, type SymbolicTensor } from "../graph/index.ts";
 import { type ConjugateGradientResult, conjugateGradient } from "../linalg/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotSymbols } from "./block.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
 
 export interface ConjugateGradientOptions {
@@ -30,19 +30,28 @@ export interface ConjugateGradientOptions {
   readonly iterations?: number;
   /** Relative residual to stop at; default 1e-10 in float64, 1e-5 in float32. */
   readonly tolerance?: number;
+  /** ε of the relative-progress test [Martens10 §4.4], 5e-4 in the paper; default: the test is not made. */
+  readonly relativeProgress?: number;
   /** Factor on the last solution as the starting point; default 0.95. */
   readonly warmStart?: number;
 }
 
+/** What a block is solved from by repeated products. */
+export interface MatrixProducts {
+  /** Traced at a refresh; every entry becomes a slot of its name. */
+  readonly statistics: SlotSymbols;
+  /** F̃·v for a flat vector (P), traced. */
+  operator(vector: SymbolicTensor, slots: SlotSymbols): SymbolicTensor;
+  /** The diagonal of a preconditioner, (P), all positive. */
+  diagonal?(slots: SlotArrays, damping: number): Float64Array;
+}
+
+/** The block of the score matrix, F v = (1/N) Sᵀ(S v). */
 export function conjugateGradientBlock(
   structure: string,
   { layers, samples }: Scores,
   options: ConjugateGradientOptions,
 ): CurvatureBlock {
-  const dimension = totalDimension(layers);
-  const { dtype } = layers[0].deltas;
-  const { iterations = 250, warmStart = 0.95 } = options;
-  const tolerance = options.tolerance ?? (dtype === "float64" ? 1e-10 : 1e-5);
   const statistics: Record<string, SymbolicTensor> = {};
   layers.forEach((layer, l) => {
     statistics[`inputs.${l}`] = layer.inputs;
@@ -50,8 +59,31 @@ export function conjugateGradientBlock(
   });
   const kept = (slots: SlotSymbols): LayerScores[] =>
     layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
+  return iterativeBlock(structure, layers, options, {
+    statistics,
+    operator(vector, slots) {
+      const scores = kept(slots);
+      const parts = splitVector(layers, vector);
+      const product = scores.map((layer, l) => scoreProduct(layer, parts[l])).reduce(add);
+      const weights = multiply(product, 1 / samples);
+      return concatenate(scores.map((layer) => flattenVector(transposedProduct(layer, weights))));
+    },
+  });
+}
+
+/** The block of some layers with a matrix that is known by its products. */
+export function iterativeBlock(
+  structure: string,
+  layers: readonly LayerScores[],
+  options: ConjugateGradientOptions,
+  { statistics, operator, diagonal }: MatrixProducts,
+): CurvatureBlock {
+  const dimension = totalDimension(layers);
+  const { dtype } = layers[0].deltas;
+  const { iterations = 250, warmStart = 0.95, relativeProgress } = options;
+  const tolerance = options.tolerance ?? (dtype === "float64" ? 1e-10 : 1e-5);
   const solutionOf = (slots: SlotSymbols) => splitVector(layers, slots.solution);
-  const factors = layers.reduce((total, { inputs, deltas }) => total + inputs.size + deltas.size, 0);
+  const kept = Object.values(statistics).reduce((total, { size }) => total + size, 0);
 
   return {
     layers,
@@ -60,7 +92,7 @@ export function conjugateGradientBlock(
       structure,
       solver: `conjugate gradients (at most ${iterations} iterations)`,
       dimension,
-      memoryBytes: bytesPerElement(dtype) * (factors + 2 * dimension) + 8 * 5 * dimension,
+      memoryBytes: bytesPerElement(dtype) * (kept + 2 * dimension) + 8 * 5 * dimension,
     },
     statistics,
     refreshed: {
@@ -73,23 +105,21 @@ export function conjugateGradientBlock(
     stale: (_, slots) => solutionOf(slots),
     iterative: {
       flatten: (gradient) => concatenate(gradient.map(flattenVector)),
-      operator(vector, slots) {
-        const scores = kept(slots);
-        const parts = splitVector(layers, vector);
-        const product = scores.map((layer, l) => scoreProduct(layer, parts[l])).reduce(add);
-        const weights = multiply(product, 1 / samples);
-        return concatenate(scores.map((layer) => flattenVector(transposedProduct(layer, weights))));
-      },
+      operator,
       async solve(apply, slots, damping) {
         const initial = Float64Array.from(slots.solution, (value) => warmStart * value);
+        const scale = diagonal?.(slots, damping);
         const result = await conjugateGradient(apply, new Float64Array(slots.gradient), {
           maxIterations: iterations,
           tolerance,
+          relativeProgress,
           initial,
           shift: damping,
+          preconditioner: scale && ((vector) => vector.map((value, k) => value / scale[k])),
         });
-        slots.solution.set(result.solution);
-        return { damping, retries: 0, ...describe(result, iterations) };
+        const ended = describe(result, iterations);
+        if (ended.failure === undefined) slots.solution.set(result.solution); // else the last start stays good
+        return { damping, retries: 0, ...ended };
       },
     },
   };

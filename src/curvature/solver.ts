@@ -28,12 +28,18 @@ export function solverName(option: SolverOption): SolverName {
 export function checkSolver(option: SolverOption): void {
   const { type, ...rest } = typeof option === "string" ? { type: option } : option;
   requireOption(names.includes(type), "solver", type, names.join(" | "));
-  const { iterations, tolerance, warmStart } = rest as ConjugateGradientOptions;
-  requireOption(iterations === undefined || iterations > 0, "solver iterations", iterations, "> 0");
-  requireOption(tolerance === undefined || tolerance > 0, "solver tolerance", tolerance, "> 0");
+  checkConjugateGradient(rest, "solver ");
+}
+
+/** @throws UsageError, the option's name after `prefix`, when a number is out of range */
+export function checkConjugateGradient(options: ConjugateGradientOptions, prefix = ""): void {
+  const { iterations, tolerance, relativeProgress, warmStart } = options;
+  for (const [name, value] of Object.entries({ iterations, tolerance, relativeProgress })) {
+    requireOption(value === undefined || value > 0, prefix + name, value, "> 0");
+  }
   requireOption(
     warmStart === undefined || (warmStart >= 0 && warmStart <= 1),
-    "solver warmStart",
+    `${prefix}warmStart`,
     warmStart,
     "0 to 1",
   );

@@ -1,5 +1,7 @@
 /** A structure of the Fisher approximation: how score matrices become blocks. */
 import type { Scores } from "../fisher/index.ts";
+import type { SymbolicTensor } from "../graph/index.ts";
+import type { BuiltModel, Likelihood } from "../nn/index.ts";
 import type { CurvatureBlock } from "./block.ts";
 import type { SolverOption } from "./solver.ts";
 
@@ -11,6 +13,18 @@ export interface StructureContext {
   readonly stale: boolean;
   /** The damping that training starts with. */
   readonly damping: number;
+  readonly network: TracedNetwork;
+}
+
+/** The batch as it was traced, for structures that trace the network once more. */
+export interface TracedNetwork {
+  readonly model: BuiltModel;
+  readonly likelihood: Likelihood;
+  /** (N, …inputShape). */
+  readonly inputs: SymbolicTensor;
+  readonly targets: SymbolicTensor;
+  /** By full name. */
+  readonly parameters: ReadonlyMap<string, SymbolicTensor>;
 }
 
 export interface Structure {

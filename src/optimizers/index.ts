@@ -5,6 +5,10 @@ export type { NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export {
   blockDiagonalNgd,
+  type CustomMetricOptions,
+  customMetric,
+  type HessianFreeOptions,
+  hessianFree,
   type DirectOptions,
   diagonalNgd,
   type EkfacOptions,

@@ -366,6 +366,7 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
     memoryLimit: problem.memoryLimit,
     stale: settings.refreshEvery > 1,
     damping: settings.damping.initial,
+    network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   });
   return { traced, drawn, blocks };
 }

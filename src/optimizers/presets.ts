@@ -1,12 +1,15 @@
 /** The natural-gradient optimizers by name: each a structure with its paper's default Fisher. */
 import { blockDiagonalStructure } from "../curvature/block-diagonal.ts";
+import type { ConjugateGradientOptions } from "../curvature/conjugate-gradient.ts";
 import { diagonalStructure } from "../curvature/diagonal.ts";
 import { ekfacStructure } from "../curvature/ekfac.ts";
 import { exactStructure } from "../curvature/exact.ts";
 import { kbfgsStructure } from "../curvature/kbfgs.ts";
 import { kfacStructure } from "../curvature/kfac.ts";
+import { matrixFreeStructure } from "../curvature/matrix-free.ts";
+import { checkOutputMetric, type OutputMetric } from "../curvature/output-metric.ts";
 import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
-import { type DirectSolver, solverName } from "../curvature/solver.ts";
+import { checkConjugateGradient, type DirectSolver, solverName } from "../curvature/solver.ts";
 import { unitWiseStructure } from "../curvature/unit-wise.ts";
 import { requireOption } from "../errors.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
@@ -129,4 +132,56 @@ export function ekfac(options: EkfacOptions = {}): Optimizer {
     ...naturalGradient("ekfac", structure, { ...options, refreshEvery: scaleEvery }, defaults),
     options,
   };
+}
+
+/** What methods take that solve by conjugate gradients on products with the whole matrix. */
+export interface MatrixFreeMethodOptions
+  extends Omit<NaturalOptions, "solver" | "fisher">,
+    ConjugateGradientOptions {}
+
+export interface HessianFreeOptions extends MatrixFreeMethodOptions {
+  /** `"diagonal"`: (diag F + λ)^¾ of the exact Fisher matrix, which takes its score rows; default `"none"`. */
+  readonly preconditioner?: "diagonal" | "none";
+}
+
+/**
+ * Natural gradient with the exact Fisher matrix by truncated conjugate gradients [Martens10; Johnson17 §6]: products
+ * with vectors, no score matrix; η = 0.3, λ = 0.01 by default.
+ */
+export function hessianFree(options: HessianFreeOptions = {}): Optimizer {
+  const { iterations, tolerance, relativeProgress, warmStart, preconditioner = "none" } = options;
+  const solve = { iterations, tolerance, relativeProgress, warmStart };
+  checkConjugateGradient(solve);
+  requireOption(
+    preconditioner === "diagonal" || preconditioner === "none",
+    "preconditioner",
+    preconditioner,
+    "diagonal | none",
+  );
+  const structure = matrixFreeStructure("matrix-free", "kl", { ...solve, preconditioner });
+  const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
+  return naturalGradient("hessianFree", structure, options, defaults);
+}
+
+export interface CustomMetricOptions extends MatrixFreeMethodOptions {
+  /** The metric on the outputs; default `"euclidean"`, the Gauss-Newton matrix. */
+  readonly metric?: OutputMetric;
+}
+
+/**
+ * Steepest descent in the metric that a divergence of the outputs induces [Johnson17 §C], by conjugate gradients;
+ * η = 0.3, λ = 0.01 by default.
+ */
+export function customMetric(options: CustomMetricOptions = {}): Optimizer {
+  const { iterations, tolerance, relativeProgress, warmStart, metric = "euclidean" } = options;
+  const solve = { iterations, tolerance, relativeProgress, warmStart };
+  checkConjugateGradient(solve);
+  checkOutputMetric(metric);
+  const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
+  return naturalGradient(
+    "customMetric",
+    matrixFreeStructure("custom metric", metric, solve),
+    options,
+    defaults,
+  );
 }

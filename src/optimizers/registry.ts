@@ -5,6 +5,10 @@ import type { NaturalOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
   blockDiagonalNgd,
+  type CustomMetricOptions,
+  customMetric,
+  type HessianFreeOptions,
+  hessianFree,
   type DirectOptions,
   diagonalNgd,
   type EkfacOptions,
@@ -41,6 +45,10 @@ export interface MethodInfo {
 const momentum = ["learningRate", "momentum", "nesterov", "weightDecay"];
 const adaptive = ["learningRate", "beta1", "beta2", "epsilon", "weightDecay"];
 const natural = [...momentum, "damping", "fisher", "solver", "refreshEvery", "klClip"];
+const matrixFree = [
+  ...natural.filter((option) => option !== "solver" && option !== "fisher"),
+  ...["iterations", "tolerance", "relativeProgress", "warmStart"],
+];
 const elementwise = natural.filter((option) => option !== "solver");
 
 export const methods: readonly MethodInfo[] = [
@@ -163,6 +171,24 @@ export const methods: readonly MethodInfo[] = [
     options: [...elementwise, "decay", "scaleEvery"],
     defaults: { learningRate: 0.03, damping: 0.003 },
     create: (options) => ekfac(options as unknown as EkfacOptions),
+  },
+  {
+    name: "hessianFree",
+    kind: "natural",
+    summary: "exact Fisher matrix by conjugate gradients on its products with vectors",
+    reference: "Martens 2010; Johnson 2017",
+    options: [...matrixFree, "preconditioner"],
+    defaults: { learningRate: 0.3, damping: 0.01 },
+    create: (options) => hessianFree(options as unknown as HessianFreeOptions),
+  },
+  {
+    name: "customMetric",
+    kind: "natural",
+    summary: "a divergence of the outputs, by default Gauss-Newton's, as the metric",
+    reference: "Johnson 2017",
+    options: [...matrixFree, "metric"],
+    defaults: { learningRate: 0.3, damping: 0.01 },
+    create: (options) => customMetric(options as unknown as CustomMetricOptions),
   },
 ];
 

@@ -9,6 +9,7 @@ import type { Batch, Problem } from "./optimizer.ts";
 
 export interface TracedBatch {
   readonly samples: number;
+  readonly inputs: SymbolicTensor;
   readonly targets: SymbolicTensor;
   /** Input nodes of the parameters, by full name. */
   readonly parameters: ReadonlyMap<string, SymbolicTensor>;
@@ -30,9 +31,9 @@ export function traceBatch(
     [...model.parameters].map(([name, { shape }]) => [name, input(nameOf(name), shape, dtype)] as const),
   );
   const specs = batchSpecs({ model, likelihood, dtype }, samples);
-  const x = input("inputs", specs.inputs.shape, specs.inputs.dtype);
+  const inputs = input("inputs", specs.inputs.shape, specs.inputs.dtype);
   const targets = input("targets", specs.targets.shape, specs.targets.dtype);
-  return { samples, targets, parameters, forward: model.forward(x, parameters) };
+  return { samples, inputs, targets, parameters, forward: model.forward(inputs, parameters) };
 }
 
 /** Gradient of the batch's mean loss for every parameter, by full name. */
