@@ -336,6 +336,7 @@ describe("natural gradient", () => {
     for (const [name, options, invariant] of [
       ["exactNgd", { damping: 0, solver: "dense" }, true],
       ["blockDiagonalNgd", { damping: 0, solver: "dense" }, true],
+      ["kfac", { damping: 0, fisher: "exact" }, true],
       ["sgd", { momentum: 0 }, false],
     ] as const) {
       const optimizer = createOptimizer(name, { learningRate: 0.1, ...options });
