@@ -18,6 +18,7 @@ export {
   dampedCholesky,
   dampedCholeskyAsync,
 } from "./damped-cholesky.ts";
+export { type DampedLu, dampedLu, dampedLuAsync } from "./damped-lu.ts";
 export { type SymmetricEigen, symmetricEigen, symmetricEigenAsync } from "./eigen.ts";
 export {
   choleskyInverse,

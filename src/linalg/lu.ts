@@ -58,7 +58,7 @@ export function luSolveAsync(factors: LuFactors, n: number, b: Float64Array, col
   return cooperate(solveSteps(factors, n, b, columns));
 }
 
-function* luSteps(a: Float64Array, n: number): Steps<LuFactors> {
+export function* luSteps(a: Float64Array, n: number): Steps<LuFactors> {
   requireMatrix("a", a, n, n);
   const pivots = new Int32Array(n);
   const scales = new Float64Array(n);

@@ -1,11 +1,13 @@
 /** The natural-gradient optimizers by name: each a structure with its paper's default Fisher. */
 import { blockDiagonalStructure } from "../curvature/block-diagonal.ts";
 import type { ConjugateGradientOptions } from "../curvature/conjugate-gradient.ts";
+import { type CouplingOption, checkCoupling } from "../curvature/coupling.ts";
 import { diagonalStructure } from "../curvature/diagonal.ts";
 import { ekfacStructure } from "../curvature/ekfac.ts";
 import { exactStructure } from "../curvature/exact.ts";
 import { kbfgsStructure } from "../curvature/kbfgs.ts";
 import { kfacStructure } from "../curvature/kfac.ts";
+import { layerWiseStructure } from "../curvature/layer-wise.ts";
 import { matrixFreeStructure } from "../curvature/matrix-free.ts";
 import { checkOutputMetric, type OutputMetric } from "../curvature/output-metric.ts";
 import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
@@ -64,6 +66,32 @@ export interface DirectOptions extends Omit<NaturalOptions, "solver"> {
 export function unitwiseNgd(options: DirectOptions = {}): Optimizer {
   const defaults = { fisher: "exact", learningRate: 0.1, damping: 0.01 } as const;
   const optimizer = naturalGradient("unitwiseNgd", unitWiseStructure, options, defaults);
+  requireDirectSolver(options);
+  return optimizer;
+}
+
+export interface LayerwiseOptions extends DirectOptions {
+  /** Σ, how strongly each pair of layers is coupled; default `"tridiagonal"`. */
+  readonly sigma?: CouplingOption;
+}
+
+/**
+ * Natural gradient with the layers' coupling weighted by Σ [Karakida20 eq. 15]; exact Fisher, η = 0.3, λ = 1 by
+ * default, for F̃ may have negative eigenvalues.
+ */
+export function layerwiseNgd(options: LayerwiseOptions = {}): Optimizer {
+  return layerwise("layerwiseNgd", options, options.sigma ?? "tridiagonal");
+}
+
+/** Natural gradient with neighbouring layers coupled, Σ tri-diagonal of ones [Karakida20 §4]; options as above. */
+export function blockTridiagonalNgd(options: DirectOptions = {}): Optimizer {
+  return layerwise("blockTridiagonalNgd", options, "tridiagonal");
+}
+
+function layerwise(name: string, options: DirectOptions, sigma: CouplingOption): Optimizer {
+  checkCoupling(sigma);
+  const defaults = { fisher: "exact", learningRate: 0.3, damping: 1 } as const;
+  const optimizer = naturalGradient(name, layerWiseStructure(sigma), options, defaults);
   requireDirectSolver(options);
   return optimizer;
 }

@@ -46,6 +46,8 @@ const structures: Record<string, StructureName | "own"> = {
   diagonalNgd: "diagonal",
   quasiDiagonalNgd: "quasi-diagonal",
   unitwiseNgd: "unit-wise",
+  layerwiseNgd: "block-tridiagonal",
+  blockTridiagonalNgd: "block-tridiagonal",
   kbfgs: "own",
   hessianFree: "full",
   customMetric: "own",
@@ -67,6 +69,8 @@ const training: Record<string, Options> = {
   diagonalNgd: { learningRate: 0.1, damping: 0.1 },
   quasiDiagonalNgd: { learningRate: 0.1, damping: 0.1 },
   unitwiseNgd: { learningRate: 0.1, damping: 0.1 },
+  layerwiseNgd: { learningRate: 0.1, damping: 0.1 },
+  blockTridiagonalNgd: { learningRate: 0.1, damping: 0.1 },
   kbfgs: { learningRate: 0.3, damping: 0.1 },
   hessianFree: { learningRate: 0.3, damping: 0.05 },
   customMetric: { learningRate: 0.3, damping: 0.05 },
@@ -556,7 +560,8 @@ function abuse(
     it("refuses damping 0 where a block is singular, in words", async () => {
       for (const solver of solversOf(name).filter((solver) => solver !== "cg")) {
         const options = { damping: 0, ...(solver && { solver }) };
-        const statuses = await survives(regression(), filled(0), options, "float64");
+        const layers = [dense(4), tanh(), dense(4), tanh(), dense(2)];
+        const statuses = await survives(regression(layers), filled(0), options, "float64");
         for (const status of statuses)
           assert.match(status, /^rejected: .*damping 0 needs blocks that are not singular/);
       }

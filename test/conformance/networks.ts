@@ -109,7 +109,7 @@ export function trainerOf(
   runtime: Runtime,
   network: Pick<Network, "model" | "likelihood" | "inputShape"> & { readonly seed?: number },
   optimizer: Optimizer,
-  settings: { readonly dtype?: FloatDType; readonly batchSize?: number } = {},
+  settings: { readonly dtype?: FloatDType; readonly batchSize?: number; readonly memoryLimit?: number } = {},
 ): Promise<Trainer> {
   const { model, likelihood, inputShape, seed } = network;
   return createTrainer(

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { type LuFactors, lu, luAsync, luSolve, luSolveAsync } from "../../src/linalg/index.ts";
+import {
+  dampedLu,
+  dampedLuAsync,
+  type LuFactors,
+  lu,
+  luAsync,
+  luSolve,
+  luSolveAsync,
+} from "../../src/linalg/index.ts";
 import { distance, identity, multiply, ORDERS, onBothPaths, randomMatrix, using } from "./support.ts";
 
 type Factors = Exclude<LuFactors, { failure: string }>;
@@ -113,6 +121,28 @@ onBothPaths("LU", (backend) => {
       }
       const failed = lu(new Float64Array(4), 2);
       assert.throws(() => luSolve(failed, 2, new Float64Array(2)), /no factors to solve with: singular/);
+    }),
+  );
+
+  it(
+    "raises the damping tenfold until there are factors, and says so",
+    using(backend, async () => {
+      const a = Float64Array.of(-0.1, 0, 0, 1);
+      const raised = dampedLu(a, 2, 0.1);
+      assert.ok(raised.failure === undefined && raised.factors.failure === undefined);
+      assert.deepEqual([raised.damping, raised.retries], [1, 1]);
+      const x = Float64Array.of(0.9, 4);
+      assert.equal(luSolve(raised.factors, 2, x), true);
+      assert.deepEqual(x, Float64Array.of(1, 2));
+      assert.deepEqual(await dampedLuAsync(a, 2, 0.1), raised);
+      assert.deepEqual(a, Float64Array.of(-0.1, 0, 0, 1), "the matrix is not changed");
+      const refused = dampedLu(a, 2, 0.1, 0);
+      assert.match(
+        refused.failure ?? "",
+        /^singular to working precision \(row 1 of 2\) with damping 0.1; raise/,
+      );
+      assert.deepEqual(dampedLu(Float64Array.of(Number.NaN), 1, 1), { failure: "the matrix is not finite" });
+      assert.throws(() => dampedLu(a, 2, -1), /invalid damping: -1/);
     }),
   );
 
