@@ -11,8 +11,8 @@
  * | ------ | --------------- | ------ |
  * | A_new  | `inputFactor`   | (F̄, F̄) |
  * | G_new  | `outputFactor`  | (O, O) |
- * | A      | `inputAverage`  | (F̄, F̄) |
- * | G      | `outputAverage` | (O, O) |
+ * | A      | `inputAverage`  | (F̄, F̄), lower triangle |
+ * | G      | `outputAverage` | (O, O), lower triangle |
  * | k      | `updates`       | ()     |
  */
 import { requireOption, UsageError } from "../errors.ts";
@@ -67,8 +67,8 @@ export function updateAverages(slots: SlotArrays, layer: LayerScores, decay: num
   }
   updates[0]++;
   const epsilon = averageDecay(updates[0], decay);
-  blend(inputAverage, inputFactor, epsilon);
-  blend(outputAverage, outputFactor, epsilon);
+  blend(inputAverage, inputFactor, orders.inputs, epsilon);
+  blend(outputAverage, outputFactor, orders.outputs, epsilon);
   return undefined;
 }
 
@@ -78,9 +78,13 @@ export function trace(matrix: TypedArray, order: number): number {
   return total;
 }
 
-function blend(average: TypedArray, value: TypedArray, epsilon: number): void {
+/** Lower triangles only: nothing else of a symmetric matrix is read. */
+function blend(average: TypedArray, value: TypedArray, order: number, epsilon: number): void {
   const share = 1 - epsilon;
-  for (let k = 0; k < average.length; k++) average[k] = epsilon * average[k] + share * value[k];
+  for (let row = 0; row < order; row++) {
+    const end = row * (order + 1);
+    for (let k = row * order; k <= end; k++) average[k] = epsilon * average[k] + share * value[k];
+  }
 }
 
 /** Hands two results on, at once where both are there already. */
