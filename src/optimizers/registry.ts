@@ -172,7 +172,7 @@ export const methods: readonly MethodInfo[] = [
       ...elementwise.filter((option) => option !== "fisher"),
       ...["decay", "pairDecay", "powell", "memory"],
     ],
-    defaults: { learningRate: 0.1, damping: 0.3 },
+    defaults: { learningRate: 0.1, damping: 0.3, momentum: 0.9 },
     create: (options) => kbfgs(options as unknown as KbfgsOptions),
   },
   {

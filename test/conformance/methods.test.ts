@@ -71,7 +71,7 @@ const training: Record<string, Options> = {
   unitwiseNgd: { learningRate: 0.1, damping: 0.1 },
   layerwiseNgd: { learningRate: 0.1, damping: 0.1 },
   blockTridiagonalNgd: { learningRate: 0.1, damping: 0.1 },
-  kbfgs: { learningRate: 0.3, damping: 0.1 },
+  kbfgs: { learningRate: 0.3, damping: 0.1, momentum: 0 },
   hessianFree: { learningRate: 0.3, damping: 0.05 },
   customMetric: { learningRate: 0.3, damping: 0.05 },
   kfac: { learningRate: 0.1, damping: 0.1, fisher: "exact" },
