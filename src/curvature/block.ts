@@ -95,6 +95,8 @@ export interface CurvatureBlock {
     slots: SlotSymbols,
     factors?: readonly LayerScores[],
   ): LayerVector[];
+  /** Whether `stale` works on the factors of the gradient alone: it is then given them, and no gradient, at a refresh. */
+  readonly factored?: boolean;
   /** Present when the block learns from the step that a refresh led to. */
   readonly observation?: StepObservation;
   /** Present when every step needs the host; directions then read what it wrote. */

@@ -18,8 +18,8 @@
  * batch; step size and momentum are not chosen by the quadratic model.
  */
 import { requireOption } from "../errors.ts";
-import { type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
-import { matmul } from "../graph/index.ts";
+import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
+import { matmul, multiply } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
@@ -118,11 +118,25 @@ function kfacBlock(
       age[0]++;
       return { damping: damping[0], retries: 0 };
     },
-    stale([gradient], slots) {
-      const left = matmul(slots.outputInverse, vectorMatrix(gradient));
-      return [matrixVector(layer, matmul(left, slots.inputInverse))];
+    factored: factorsAreCheaper(layer),
+    stale([gradient], slots, factors) {
+      const { inputInverse, outputInverse } = slots;
+      if (factors && factorsAreCheaper(factors[0])) {
+        const [batch] = factors;
+        const left = matmul(multiply(batch.deltas, 1 / batch.inputs.shape[0]), outputInverse);
+        const right = matmul(extendedInputs(batch), inputInverse);
+        return [matrixVector(layer, matmul(left, right, { transposeA: true }))];
+      }
+      return [matrixVector(layer, matmul(matmul(outputInverse, vectorMatrix(gradient)), inputInverse))];
     },
   };
+}
+
+/** Whether G⁻¹(δᵀā)A⁻¹ takes less as (δG⁻¹)ᵀ(āA⁻¹), as it does for batches smaller than the layer. */
+function factorsAreCheaper(batch: LayerScores): boolean {
+  const { inputs, outputs } = factorOrders(batch);
+  const samples = batch.inputs.shape[0];
+  return samples * (inputs ** 2 + outputs ** 2 + inputs * outputs) < inputs * outputs * (inputs + outputs);
 }
 
 /** π, the root of the ratio of mean eigenvalues; 1 where one of the factors is zero. */

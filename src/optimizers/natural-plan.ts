@@ -11,6 +11,7 @@ import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../curvature/block
 import {
   type FisherType,
   type GradientScale,
+  type LayerScores,
   type LayerVector,
   traceLoss,
   traceScores,
@@ -107,6 +108,10 @@ export class NaturalPlan {
     this.slots.forEach((arrays, b) => {
       for (const [name, array] of Object.entries(arrays)) this.#arrays[slotName(b, name)] = array;
     });
+    for (const { layer, inputs, deltas } of this.#gradientFactors()) {
+      this.#arrays[factorName(layer, "inputs")] = allocateSpec(inputs);
+      this.#arrays[factorName(layer, "deltas")] = allocateSpec(deltas);
+    }
     if (this.#needsGradient) {
       for (const [name, { shape }] of problem.model.parameters) {
         this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
@@ -117,7 +122,8 @@ export class NaturalPlan {
   /** Whether the gradient of the refresh batch is computed beside the statistics. */
   get #needsGradient(): boolean {
     return (
-      this.#settings.klClip !== undefined || this.blocks.some(({ fresh, iterative }) => !fresh || iterative)
+      this.#settings.klClip !== undefined ||
+      this.blocks.some(({ fresh, factored, iterative }) => (!fresh && !factored) || iterative)
     );
   }
 
@@ -146,8 +152,23 @@ export class NaturalPlan {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
       });
       if (this.#needsGradient) this.#addGradient(outputs, { shared: true });
+      for (const { layer, inputs, deltas } of this.#gradientFactors()) {
+        outputs[factorName(layer, "inputs")] = inputs;
+        outputs[factorName(layer, "deltas")] = deltas;
+      }
       return outputs;
     });
+  }
+
+  /** Factors of the batch's gradient for the layers of factored blocks. */
+  #gradientFactors(): LayerScores[] {
+    const wanted = new Set(
+      this.blocks.flatMap(({ factored, layers }) => (factored ? layers.map(({ layer }) => layer) : [])),
+    );
+    if (wanted.size === 0) return [];
+    const { forward, targets } = this.#traced;
+    const { layers } = traceScores(forward, this.#problem.likelihood, targets, LOSS_GRADIENTS);
+    return layers.filter(({ layer }) => wanted.has(layer));
   }
 
   /** The gradient alone, for the host's solvers between refreshes. */
@@ -320,6 +341,11 @@ export class NaturalPlan {
   #freshDirections(): { directions: Directions; settled: Record<string, SymbolicTensor> } {
     const directions: Directions = new Map();
     const settled: Record<string, SymbolicTensor> = {};
+    const factorInputs = this.#gradientFactors().map((factors) => ({
+      ...factors,
+      inputs: input(factorName(factors.layer, "inputs"), factors.inputs.shape, factors.inputs.dtype),
+      deltas: input(factorName(factors.layer, "deltas"), factors.deltas.shape, factors.deltas.dtype),
+    }));
     this.blocks.forEach((block, b) => {
       const kept = this.#slotInputs(b);
       const fresh = block.settle?.(kept) ?? {};
@@ -330,6 +356,9 @@ export class NaturalPlan {
         : block.stale(
             block.layers.map((layer) => layerVector(layer, this.#gradientInputs())),
             slots,
+            block.factored
+              ? block.layers.map(({ layer }) => factorInputs.find((other) => other.layer === layer)!)
+              : undefined,
           );
       collect(directions, block, result);
     });
@@ -373,6 +402,10 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
 
 function slotName(block: number, name: string): string {
   return `${block}/${name}`;
+}
+
+function factorName(layer: string, factor: "inputs" | "deltas"): string {
+  return `factors/${layer}/${factor}`;
 }
 
 function gradientName(parameter: string): string {

@@ -341,6 +341,26 @@ it("EKFAC in the parameters' own basis is the diagonal", async () => {
 });
 
 describe("K-FAC", () => {
+  it("goes through the gradient's factors on small batches, to the same direction", async () => {
+    for (const bias of [true, false]) {
+      const network = networkOf({
+        ...{ features: 8, hidden: [8], outputs: 6, bias, activation: "tanh", samples: 2 },
+        ...{ likelihood: "bernoulli", seed: 3 },
+      });
+      const batch = randomBatch(network, 2, 3);
+      // The same rows many times over: the same A, G and gradient.
+      const many = ({ shape: [samples, width], data }: Batch["inputs"]) =>
+        tensor(
+          Float64Array.from({ length: 10 * data.length }, (_, k) => data[k % data.length]),
+          [10 * samples, width],
+        );
+      const repeated = { inputs: many(batch.inputs), targets: many(batch.targets) };
+      const options = { damping: 0.01, fisher: "exact" };
+      const expected = await directionOf(network, repeated, "kfac", options);
+      assertNear(await directionOf(network, batch, "kfac", options), expected, 1e-10, `bias: ${bias}`);
+    }
+  });
+
   it("inverts at once when the damping was raised, and waits when it was lowered", async () => {
     const network: Network = {
       ...{ model: sequential([dense(1)]), likelihood: gaussian(), inputShape: [2] },
