@@ -25,6 +25,7 @@ export {
   quasiDiagonalNgd,
   tengrad,
   unitwiseNgd,
+  woodFisher,
 } from "./presets.ts";
 export { createOptimizer, findMethod, type MethodInfo, methods } from "./registry.ts";
 export { type RmspropOptions, rmsprop } from "./rmsprop.ts";

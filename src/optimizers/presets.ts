@@ -13,6 +13,7 @@ import { checkOutputMetric, type OutputMetric } from "../curvature/output-metric
 import { quasiDiagonalStructure } from "../curvature/quasi-diagonal.ts";
 import { checkConjugateGradient, type DirectSolver, solverName } from "../curvature/solver.ts";
 import { unitWiseStructure } from "../curvature/unit-wise.ts";
+import { woodFisherStructure } from "../curvature/wood-fisher.ts";
 import { requireOption } from "../errors.ts";
 import { type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -68,6 +69,15 @@ export function unitwiseNgd(options: DirectOptions = {}): Optimizer {
   const optimizer = naturalGradient("unitwiseNgd", unitWiseStructure, options, defaults);
   requireDirectSolver(options);
   return optimizer;
+}
+
+/**
+ * Block-diagonal natural gradient by rank-one updates [Singh20], TENGraD's direction; empirical Fisher,
+ * η = 0.03, λ = 0.1 by default.
+ */
+export function woodFisher(options: ElementwiseOptions = {}): Optimizer {
+  const defaults = { fisher: "empirical", learningRate: 0.03, damping: 0.1 } as const;
+  return naturalGradient("woodFisher", woodFisherStructure, options, defaults);
 }
 
 export interface LayerwiseOptions extends DirectOptions {

@@ -25,6 +25,7 @@ import {
   quasiDiagonalNgd,
   tengrad,
   unitwiseNgd,
+  woodFisher,
 } from "./presets.ts";
 import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 import { type SgdOptions, sgd } from "./sgd.ts";
@@ -144,6 +145,15 @@ export const methods: readonly MethodInfo[] = [
     options: natural,
     defaults: { learningRate: 0.1, damping: 0.01 },
     create: (options) => unitwiseNgd(options as unknown as DirectOptions),
+  },
+  {
+    name: "woodFisher",
+    kind: "natural",
+    summary: "tengrad's blocks, inverted by rank-one updates",
+    reference: "Singh & Alistarh 2020",
+    options: elementwise,
+    defaults: { learningRate: 0.03, damping: 0.1 },
+    create: (options) => woodFisher(options as unknown as ElementwiseOptions),
   },
   {
     name: "layerwiseNgd",
