@@ -25,12 +25,15 @@ function coefficients(s: Float64Array, y: Float64Array, p: Float64Array) {
 
 /** H as a matrix (n, n) in a slot. */
 export function denseInverse(h: SlotArrays[string], n: number): InverseHessian {
-  const product = (v: Float64Array) =>
-    Float64Array.from(v, (_, i) => {
+  const product = (v: Float64Array) => {
+    const result = new Float64Array(n);
+    for (let i = 0; i < n; i++) {
       let total = 0;
       for (let j = 0; j < n; j++) total += h[i * n + j] * v[j];
-      return total;
-    });
+      result[i] = total;
+    }
+    return result;
+  };
   return {
     product,
     update(s, y) {
@@ -38,12 +41,13 @@ export function denseInverse(h: SlotArrays[string], n: number): InverseHessian {
       const found = coefficients(s, y, p);
       if (!found) return false;
       const { rho, weight } = found;
-      const change = (i: number, j: number) => weight * (s[i] * s[j]) - rho * (p[i] * s[j] + s[i] * p[j]);
       for (let i = 0; i < n; i++) {
-        if (!isPositive(h[i * n + i] + change(i, i))) return false; // bounds all other elements
+        const diagonal = h[i * n + i] + weight * (s[i] * s[i]) - rho * (2 * p[i] * s[i]);
+        if (!isPositive(diagonal)) return false; // it bounds all other elements
       }
       for (let i = 0; i < n; i++) {
-        for (let j = 0; j < n; j++) h[i * n + j] += change(i, j);
+        const [si, pi] = [s[i], p[i]];
+        for (let j = 0; j < n; j++) h[i * n + j] += weight * (si * s[j]) - rho * (pi * s[j] + si * p[j]);
       }
       return true;
     },

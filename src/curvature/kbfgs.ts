@@ -167,7 +167,11 @@ function invertFirst(slots: SlotArrays, width: number, damping: number): Refresh
 function learnInputs(slots: SlotArrays, width: number, decay: number): void {
   const { covariance, batchCovariance } = slots;
   if (slots.started[0] === 0) covariance.set(batchCovariance);
-  else covariance.set(covariance.map((value, k) => decay * value + (1 - decay) * batchCovariance[k]));
+  else {
+    for (let k = 0; k < covariance.length; k++) {
+      covariance[k] = decay * covariance[k] + (1 - decay) * batchCovariance[k];
+    }
+  }
   const inverse = denseInverse(slots.inputInverse, width);
   const s = inverse.product(new Float64Array(slots.meanInputs));
   const shift = Math.sqrt(slots.damping[0]);
