@@ -26,23 +26,33 @@ import {
   type TrainingOptions,
   trainingConfig,
 } from "./training-options.ts";
-import { defaultTrialSteps, describeRule, type Trial, tune, tuningGrid } from "./tuning.ts";
+import {
+  defaultTrialSteps,
+  demoGrid,
+  describeRule,
+  type Trial,
+  type TuningGrid,
+  tune,
+  tuningGrid,
+} from "./tuning.ts";
 
 const examples = `
 Examples:
-  $ natgrad compare                                the demo: every method on a built-in task, each tuned
+  $ natgrad compare                                the demo: every method but the costly ones, each tuned
   $ natgrad compare weather --hidden 4 --epochs 5 --optimizers sgd,adam,exactNgd,tengrad
   $ natgrad compare my.csv --target price --tune
   $ natgrad compare house --time-budget 10         ten seconds of training for each method
   $ natgrad compare spirals --optimizers adam,tengrad --option tengrad.refreshEvery=10
 
---tune tries, for every method, ${describeRule(defaultTrialSteps)}.
+--tune tries, for every method, ${describeRule(defaultTrialSteps, tuningGrid)}.
 Ctrl-C keeps what is finished and writes the report.`;
 
 interface CompareOptions extends TrainingOptions {
   readonly optimizers: readonly string[];
   readonly tune?: boolean;
   readonly tuneSteps: number;
+  readonly grid: TuningGrid;
+  readonly isDemo?: boolean;
 }
 
 export function addCompareCommand(program: Command, args: readonly string[]): void {
@@ -61,8 +71,11 @@ export function addCompareCommand(program: Command, args: readonly string[]): vo
     .addHelpText("after", examples)
     .action((source: string, options: CompareOptions) => {
       const isDemo = command.args.length === 0;
-      const demo = isDemo ? { epochs: options.epochs ?? demoEpochs, tune: options.tune ?? true } : undefined;
-      return compare(source, { ...options, ...demo }, args);
+      const { epochs = demoEpochs, tune = true } = options;
+      const optimizers =
+        options.optimizers ?? registry.filter(({ costly }) => !costly).map(({ name }) => name);
+      const demo = isDemo ? { isDemo, epochs, tune, optimizers, grid: demoGrid } : undefined;
+      return compare(source, { ...options, grid: tuningGrid, ...demo }, args);
     });
 }
 
@@ -142,7 +155,7 @@ async function runAll(shared: Comparison, names: readonly string[]): Promise<voi
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
-    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...options.grid, steps } : undefined },
   });
   announce(shared, names, steps);
   const progress = openProgress(names);
@@ -179,7 +192,7 @@ function announce(
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
     ...{ features: rows.inputs.shape[1], hidden: options.hidden, activation: options.activation },
-    ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ ...training, tuning: options.tune ? { ...options.grid, steps } : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);
   const limit = training.timeBudget
@@ -189,7 +202,13 @@ function announce(
     `${rows.name}: ${rows.inputs.shape[0]} rows to train on, ${validation.inputs.shape[0]} to validate; ` +
       `${names.length} methods, ${limit}, batch size ${training.batchSize}, seed ${training.seed}`,
   );
-  if (options.tune) output.print(`tuning: ${describeRule(steps)}`);
+  const left = registry.filter(({ name, costly }) => costly && !names.includes(name));
+  if (options.isDemo && left.length > 0) {
+    output.print(
+      `left out, for they take long: ${left.map(({ name }) => name).join(", ")} (--optimizers all)`,
+    );
+  }
+  if (options.tune) output.print(`tuning: ${describeRule(steps, options.grid)}`);
 }
 
 /** Tunes and trains one method; nothing when it was stopped before its training began. */
@@ -240,7 +259,7 @@ async function tuned(shared: Comparison, method: string, line: RunProgress, prog
   if (damping !== undefined) fixed.add("damping");
   const { best, trials } = await tune({
     ...{ method, base: methodOptions(method, options, true), fixed, steps: trialSteps(shared), runtime },
-    ...{ split: data.split, signal: interrupts.signal },
+    ...{ grid: options.grid, split: data.split, signal: interrupts.signal },
     configure: (point) => trainerConfig(configOf(shared, method, point), data.split.training),
     onTrial(trial, index, count) {
       line.update(0, `tuning, trial ${index} of ${count}`);
@@ -292,7 +311,7 @@ async function conclude(
       ...{ folder, commands: [command], split: data.split, environment, model: model.describe() },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
       tuning: options.tune
-        ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }
+        ? { grid: { ...listed(options.grid), "steps a trial": [trialSteps(shared)] }, trials }
         : undefined,
     },
     runs,
@@ -307,6 +326,6 @@ async function conclude(
   output.print(`report: ${report}`);
 }
 
-function grid(): Record<string, unknown[]> {
-  return Object.fromEntries(Object.entries(tuningGrid).map(([name, values]) => [name, [...values]]));
+function listed(grid: TuningGrid): Record<string, unknown[]> {
+  return Object.fromEntries(Object.entries(grid).map(([name, values]) => [name, [...values]]));
 }

@@ -41,6 +41,8 @@ export interface MethodInfo {
   readonly reference: string;
   /** Names of the options it takes. */
   readonly options: readonly string[];
+  /** Whether its steps take ten times as long as others' on small networks: the demo leaves it out. */
+  readonly costly?: boolean;
   /** Options used where the user gives none. */
   readonly defaults: MethodOptions;
   create(options: MethodOptions): Optimizer;
@@ -149,6 +151,7 @@ export const methods: readonly MethodInfo[] = [
   {
     name: "woodFisher",
     kind: "natural",
+    costly: true,
     summary: "tengrad's blocks, inverted by rank-one updates",
     reference: "Singh & Alistarh 2020",
     options: elementwise,
@@ -158,6 +161,7 @@ export const methods: readonly MethodInfo[] = [
   {
     name: "layerwiseNgd",
     kind: "natural",
+    costly: true,
     summary: "exact blocks of layers and of pairs of layers, weighted by a matrix",
     reference: "Karakida & Osawa 2020",
     options: [...natural, "sigma"],
@@ -167,6 +171,7 @@ export const methods: readonly MethodInfo[] = [
   {
     name: "blockTridiagonalNgd",
     kind: "natural",
+    costly: true,
     summary: "exact blocks of layers and of neighbouring layers",
     reference: "Karakida & Osawa 2020",
     options: natural,
@@ -206,6 +211,7 @@ export const methods: readonly MethodInfo[] = [
   {
     name: "hessianFree",
     kind: "natural",
+    costly: true,
     summary: "exact Fisher matrix by conjugate gradients on its products with vectors",
     reference: "Martens 2010; Johnson 2017",
     options: [...matrixFree, "preconditioner"],
@@ -215,6 +221,7 @@ export const methods: readonly MethodInfo[] = [
   {
     name: "customMetric",
     kind: "natural",
+    costly: true,
     summary: "a divergence of the outputs, by default Gauss-Newton's, as the metric",
     reference: "Johnson 2017",
     options: [...matrixFree, "metric"],
