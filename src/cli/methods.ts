@@ -30,5 +30,5 @@ function listMethods(json: boolean | undefined): void {
     `${summary}\n${pc.dim(reference)}`,
     `${options.join(", ")}\n${pc.dim(`defaults: ${formatOptions(defaults)}`)}`,
   ]);
-  output.print(renderTable(["method", "what it does", "options"], rows, { widths: [18, 40, 56] }));
+  output.print(renderTable(["method", "what it does", "options"], rows, { widths: [20, 40, 56] }));
 }
