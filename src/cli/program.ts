@@ -12,7 +12,7 @@ import { natgradVersion } from "./version.ts";
 
 const notes = `
 Start with:
-  $ natgrad compare          every method on a built-in task, with a report
+  $ natgrad compare          the methods on a built-in task, with a report
   $ natgrad train my.csv     a model of your own data
   $ natgrad train --help     all that can be set
 
