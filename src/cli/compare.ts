@@ -26,15 +26,7 @@ import {
   type TrainingOptions,
   trainingConfig,
 } from "./training-options.ts";
-import {
-  defaultTrialSteps,
-  demoGrid,
-  describeRule,
-  type Trial,
-  type TuningGrid,
-  tune,
-  tuningGrid,
-} from "./tuning.ts";
+import { defaultTrialSteps, describeRule, type Trial, tune, tuningGrid } from "./tuning.ts";
 
 const examples = `
 Examples:
@@ -44,14 +36,13 @@ Examples:
   $ natgrad compare house --time-budget 10         ten seconds of training for each method
   $ natgrad compare spirals --optimizers adam,tengrad --option tengrad.refreshEvery=10
 
---tune tries, for every method, ${describeRule(defaultTrialSteps, tuningGrid)}.
+--tune tries, for every method, ${describeRule(defaultTrialSteps)}.
 Ctrl-C keeps what is finished and writes the report.`;
 
 interface CompareOptions extends TrainingOptions {
   readonly optimizers: readonly string[];
   readonly tune?: boolean;
   readonly tuneSteps: number;
-  readonly grid: TuningGrid;
   readonly isDemo?: boolean;
 }
 
@@ -74,8 +65,8 @@ export function addCompareCommand(program: Command, args: readonly string[]): vo
       const { epochs = demoEpochs, tune = true } = options;
       const optimizers =
         options.optimizers ?? registry.filter(({ costly }) => !costly).map(({ name }) => name);
-      const demo = isDemo ? { isDemo, epochs, tune, optimizers, grid: demoGrid } : undefined;
-      return compare(source, { ...options, grid: tuningGrid, ...demo }, args);
+      const demo = isDemo ? { isDemo, epochs, tune, optimizers } : undefined;
+      return compare(source, { ...options, ...demo }, args);
     });
 }
 
@@ -155,7 +146,7 @@ async function runAll(shared: Comparison, names: readonly string[]): Promise<voi
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
-    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...options.grid, steps } : undefined },
+    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
   announce(shared, names, steps);
   const progress = openProgress(names);
@@ -192,7 +183,7 @@ function announce(
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
     ...{ features: rows.inputs.shape[1], hidden: options.hidden, activation: options.activation },
-    ...{ ...training, tuning: options.tune ? { ...options.grid, steps } : undefined },
+    ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);
   const limit = training.timeBudget
@@ -208,7 +199,7 @@ function announce(
       `left out, for they take long: ${left.map(({ name }) => name).join(", ")} (--optimizers all)`,
     );
   }
-  if (options.tune) output.print(`tuning: ${describeRule(steps, options.grid)}`);
+  if (options.tune) output.print(`tuning: ${describeRule(steps)}`);
 }
 
 /** Tunes and trains one method; nothing when it was stopped before its training began. */
@@ -259,7 +250,7 @@ async function tuned(shared: Comparison, method: string, line: RunProgress, prog
   if (damping !== undefined) fixed.add("damping");
   const { best, trials } = await tune({
     ...{ method, base: methodOptions(method, options, true), fixed, steps: trialSteps(shared), runtime },
-    ...{ grid: options.grid, split: data.split, signal: interrupts.signal },
+    ...{ split: data.split, signal: interrupts.signal },
     configure: (point) => trainerConfig(configOf(shared, method, point), data.split.training),
     onTrial(trial, index, count) {
       line.update(0, `tuning, trial ${index} of ${count}`);
@@ -311,7 +302,7 @@ async function conclude(
       ...{ folder, commands: [command], split: data.split, environment, model: model.describe() },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
       tuning: options.tune
-        ? { grid: { ...listed(options.grid), "steps a trial": [trialSteps(shared)] }, trials }
+        ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }
         : undefined,
     },
     runs,
@@ -326,6 +317,6 @@ async function conclude(
   output.print(`report: ${report}`);
 }
 
-function listed(grid: TuningGrid): Record<string, unknown[]> {
-  return Object.fromEntries(Object.entries(grid).map(([name, values]) => [name, [...values]]));
+function grid(): Record<string, unknown[]> {
+  return Object.fromEntries(Object.entries(tuningGrid).map(([name, values]) => [name, [...values]]));
 }

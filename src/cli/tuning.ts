@@ -10,19 +10,10 @@ import type { Runtime } from "../runtime/session.ts";
 import type { ReportContext } from "../training/run-folder.ts";
 import { createTrainer, type Trainer, type TrainerConfig } from "../training/trainer.ts";
 
-/** Values to try of each option that a method has. */
-export type TuningGrid = Readonly<Record<string, readonly number[]>>;
-
-export const tuningGrid: TuningGrid = {
+export const tuningGrid = {
   learningRate: [1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
   damping: [1, 0.1, 0.01, 0.001],
-};
-
-/** The demo's, which holds the best point of every method there but takes less than half the time. */
-export const demoGrid: TuningGrid = {
-  learningRate: [1, 0.3, 0.1, 0.03, 0.01, 0.003],
-  damping: [0.1, 0.01],
-};
+} as const;
 
 export type Trial = NonNullable<ReportContext["tuning"]>["trials"][number];
 type MethodOptions = Readonly<Record<string, unknown>>;
@@ -38,7 +29,6 @@ export interface TuningRequest {
   readonly method: string;
   /** The options that are not tuned. */
   readonly base: MethodOptions;
-  readonly grid: TuningGrid;
   /** Options that the user has set: they are left as they are. */
   readonly fixed: ReadonlySet<string>;
   /** Steps of each trial. */
@@ -74,15 +64,15 @@ export async function tune(request: TuningRequest): Promise<{ best?: MethodOptio
 }
 
 /** The rule in words, for people. */
-export function describeRule(steps: number, grid: TuningGrid): string {
-  const values = Object.entries(grid).map(([name, numbers]) => `${name} ${numbers.join(", ")}`);
+export function describeRule(steps: number): string {
+  const values = Object.entries(tuningGrid).map(([name, numbers]) => `${name} ${numbers.join(", ")}`);
   return `${values.join("; ")}; ${steps} steps a trial, the lowest validation loss wins`;
 }
 
-function gridOf({ method, grid, fixed }: TuningRequest): MethodOptions[] {
+function gridOf({ method, fixed }: TuningRequest): MethodOptions[] {
   const { options } = findMethod(method);
   let points: Record<string, unknown>[] = [{}];
-  for (const [name, values] of Object.entries(grid)) {
+  for (const [name, values] of Object.entries(tuningGrid)) {
     if (!options.includes(name) || fixed.has(name)) continue;
     points = points.flatMap((point) => values.map((value) => ({ ...point, [name]: value })));
   }
