@@ -29,6 +29,7 @@ function defineBinary(
   const comparison = vjp === undefined;
   const operation: Operation<None> = {
     name,
+    elementwise: true,
     infer([a, b]) {
       if (a.dtype !== b.dtype) throw new Error(`${name}: dtypes ${a.dtype} and ${b.dtype} differ`);
       return { shape: broadcastShapes(a.shape, b.shape), dtype: comparison ? "bool" : a.dtype };
@@ -98,6 +99,7 @@ export const equal = defineBinary("equal", "Equal");
 
 const whereOperation: Operation<None> = {
   name: "where",
+  elementwise: true,
   infer([condition, a, b]) {
     if (condition.dtype !== "bool") throw new Error(`where: the condition is ${condition.dtype}, not bool`);
     if (a.dtype !== b.dtype) throw new Error(`where: dtypes ${a.dtype} and ${b.dtype} differ`);
@@ -121,6 +123,7 @@ export function where(condition: SymbolicTensor, a: Operand, b: Operand): Symbol
 
 const castOperation: Operation<{ dtype: DType }> = {
   name: "cast",
+  elementwise: true,
   infer: ([x], { dtype }) => ({ shape: x.shape, dtype }),
   vjp: ({ inputs: [x], attributes }, cotangent) => [
     isFloat(x.dtype) && isFloat(attributes.dtype) ? cast(cotangent, x.dtype) : undefined,

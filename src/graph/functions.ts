@@ -20,6 +20,7 @@ function defineUnary(name: string, definition: UnaryDefinition): (x: SymbolicTen
   const { onnx, expand, derivative, vjp } = definition;
   const operation: Operation<None> = {
     name,
+    elementwise: true,
     infer: ([x]) => x,
     vjp(node, cotangent) {
       const [x] = node.inputs;

@@ -11,7 +11,7 @@ import { matmulAttributes } from "./matmul.ts";
 import { broadcastShapes } from "./shapes.ts";
 import { apply, type Operation, type SymbolicTensor, scalarValue, topologicalOrder } from "./symbolic.ts";
 
-interface GemmAttributes {
+export interface GemmAttributes {
   readonly alpha: number;
   readonly beta: number;
   readonly transposeA: boolean;
@@ -34,6 +34,18 @@ const gemmOperation: Operation<GemmAttributes> = {
   flops: ({ inputs: [a], size, attributes: { transposeA } }) => 2 * size * a.shape[transposeA ? 0 : 1],
 };
 
+/** α·A·B + β·C of two matrices and an optional third operand that broadcasts. */
+export function gemm(operands: readonly SymbolicTensor[], attributes: GemmAttributes): SymbolicTensor {
+  return apply(gemmOperation, operands, attributes);
+}
+
+/** Whether a node is a product of two matrices, fused or not, and how it is taken. */
+export function gemmAttributes(node: SymbolicTensor): GemmAttributes | undefined {
+  if (node.operation === (gemmOperation as Operation)) return node.attributes as GemmAttributes;
+  const product = node.rank === 2 && node.inputs.every(({ rank }) => rank === 2) && matmulAttributes(node);
+  return product && node.dtype !== "int32" ? { alpha: 1, beta: 0, ...product } : undefined;
+}
+
 /** Equivalent outputs with Gemm nodes where a product has no other use. */
 export function fuse(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
   const order = topologicalOrder(outputs);
@@ -46,7 +58,7 @@ export function fuse(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
     const found = match(node, uses);
     const inputs = (found?.inputs ?? node.inputs).map((operand) => rewritten.get(operand)!);
     const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
-    if (found) rewritten.set(node, apply(gemmOperation, inputs, found.attributes));
+    if (found) rewritten.set(node, gemm(inputs, found.attributes));
     else rewritten.set(node, changed ? apply(node.operation, inputs, node.attributes) : node);
   }
   return outputs.map((output) => rewritten.get(output)!);
@@ -63,21 +75,21 @@ function match(node: SymbolicTensor, uses: Uses): Match | undefined {
   const { name } = node.operation;
   if (name === "multiply") {
     const product = scaledProduct(node, uses, true);
-    return product && gemm(product, undefined, node);
+    return product && joined(product, undefined, node);
   }
   if (name !== "add" && name !== "subtract") return undefined;
   const [left, right] = node.inputs;
   const sign = name === "add" ? 1 : -1;
   const first = scaledProduct(left, uses);
   if (first) {
-    const fused = gemm(first, scaled(right, sign), node);
+    const fused = joined(first, scaled(right, sign), node);
     if (fused) return fused;
   }
   const second = scaledProduct(right, uses);
-  return second && gemm({ ...second, alpha: sign * second.alpha }, scaled(left, 1), node);
+  return second && joined({ ...second, alpha: sign * second.alpha }, scaled(left, 1), node);
 }
 
-function gemm(product: Product, addend: Scaled | undefined, node: SymbolicTensor): Match | undefined {
+function joined(product: Product, addend: Scaled | undefined, node: SymbolicTensor): Match | undefined {
   const { alpha, matmul } = product;
   const beta = addend?.factor ?? 0;
   const exact =

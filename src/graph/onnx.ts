@@ -11,6 +11,7 @@ import {
   type OnnxValue,
 } from "./onnx-model.ts";
 import { optimize } from "./optimize.ts";
+import { orient } from "./orient.ts";
 import { sinkFactors } from "./sink.ts";
 import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
@@ -80,7 +81,7 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
-  const results = fuse(sinkFactors(optimize(Object.values(outputs))));
+  const results = orient(fuse(sinkFactors(optimize(Object.values(outputs)))));
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();

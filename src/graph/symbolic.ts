@@ -22,6 +22,8 @@ export interface Operation<Attributes = unknown> {
   expand?(node: SymbolicTensor<Attributes>): SymbolicTensor | undefined;
   /** Emits ONNX nodes and returns the name of the result. */
   lower?(node: SymbolicTensor<Attributes>, inputs: readonly string[], emit: OnnxEmitter): string;
+  /** Each element of the result depends on the operands' elements at the same place alone, after broadcasting. */
+  readonly elementwise?: boolean;
   /** Floating-point operations of one evaluation; one per element of the result by default. */
   flops?(node: SymbolicTensor<Attributes>): number;
 }

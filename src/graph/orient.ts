@@ -1,0 +1,158 @@
+/**
+ * Chooses between x and xᵀ for what lies between matrix products.
+ *
+ * A product reads its operands in one order of memory: BLAS-like kernels, ONNX Runtime's too, copy the right operand into
+ * panels once and transpose a transposed left operand for each panel of 128 columns. In a dense layer x·Wᵀ copies the whole
+ * weight matrix; W·xᵀ, whose result is the transpose, copies only the batch. Activations may as well be (F, N) instead of (N, F)
+ * all the way from one product to the next, for elementwise functions do not mind. Where it saves copying, this pass turns
+ * them over; no transposition is ever carried out, and networks too small to gain are left alone.
+ */
+import { reshape } from "./arrange.ts";
+import { type GemmAttributes, gemm, gemmAttributes } from "./fuse.ts";
+import { sum } from "./reduce.ts";
+import { apply, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
+
+/** Columns that a product's kernel handles per pass over its left operand. */
+const PANEL = 128;
+/** Copied elements that turning a group over must save: about 20 µs. */
+const WORTHWHILE = 1 << 17;
+
+/** Matrices of one shape joined by elementwise operations: turned over together or not at all. */
+interface Group {
+  readonly nodes: SymbolicTensor[];
+  /** The products that yield one of the group's matrices or take one as an operand. */
+  readonly products: Set<SymbolicTensor>;
+  /** Whether everything around the group can do with the transposes. */
+  free: boolean;
+  turned: boolean;
+}
+
+/**
+ * Equivalent outputs whose products copy less.
+ *
+ * @param worthwhile a group is turned over when that saves more copied elements than this
+ */
+export function orient(outputs: readonly SymbolicTensor[], worthwhile = WORTHWHILE): SymbolicTensor[] {
+  const order = topologicalOrder(outputs);
+  const groups = findGroups(order, outputs);
+  for (const group of new Set(groups.values())) {
+    if (!group.free || group.products.size === 0) continue;
+    const before = copied(group, groups);
+    group.turned = true;
+    group.turned = before - copied(group, groups) > worthwhile;
+  }
+  return [...groups.values()].some(({ turned }) => turned) ? rewrite(order, outputs, groups) : [...outputs];
+}
+
+type Groups = ReadonlyMap<SymbolicTensor, Group>;
+
+function findGroups(order: readonly SymbolicTensor[], outputs: readonly SymbolicTensor[]): Groups {
+  const groups = new Map<SymbolicTensor, Group>();
+  const create = (node: SymbolicTensor): Group => {
+    const group = { nodes: [node], products: new Set<SymbolicTensor>(), free: true, turned: false };
+    groups.set(node, group);
+    return group;
+  };
+  const join = (a: Group, b: Group): Group => {
+    if (a === b) return a;
+    for (const node of b.nodes) groups.set(node, a);
+    a.nodes.push(...b.nodes);
+    for (const product of b.products) a.products.add(product);
+    a.free &&= b.free;
+    return a;
+  };
+  const block = (node: SymbolicTensor): void => {
+    const group = groups.get(node);
+    if (group) group.free = false;
+  };
+
+  for (const node of order) {
+    const product = gemmAttributes(node);
+    const elementwise = node.operation.elementwise === true && node.rank === 2;
+    let group = product || elementwise ? create(node) : undefined;
+    if (group && product) group.products.add(node);
+    node.inputs.forEach((operand, k) => {
+      const multiplied = product && k < 2;
+      if (multiplied) groups.get(operand)?.products.add(node);
+      else if (
+        group &&
+        operand.rank === 2 &&
+        operand.shape.every((size, axis) => size === node.shape[axis])
+      ) {
+        const other = groups.get(operand);
+        if (other) group = join(other, group);
+        else group.free = false;
+      } else if (!isTotal(node)) block(operand);
+    });
+  }
+  for (const output of outputs) block(output);
+  return groups;
+}
+
+/** A sum over one axis of a matrix, which is as well taken over the other axis of its transpose. */
+function isTotal({ operation, inputs, rank }: SymbolicTensor): boolean {
+  return operation.name === "sum" && inputs[0].rank === 2 && rank === 1;
+}
+
+/** Elements that the products around a group copy, as the groups now lie. */
+function copied({ products }: Group, groups: Groups): number {
+  return [...products].reduce((total, product) => {
+    const { operands, attributes } = turnedProduct(product, groups);
+    const [a, b] = operands;
+    const columns = product.shape[groups.get(product)?.turned ? 0 : 1];
+    const passes = attributes.transposeA ? Math.ceil(columns / PANEL) : 0;
+    return total + b.size + a.size * passes;
+  }, 0);
+}
+
+interface TurnedProduct {
+  /** The product's first two operands, as the graph before this pass has them. */
+  readonly operands: readonly [SymbolicTensor, SymbolicTensor];
+  readonly attributes: GemmAttributes;
+}
+
+/** How a product is written as the groups now lie; (A·B)ᵀ = Bᵀ·Aᵀ. */
+function turnedProduct(product: SymbolicTensor, groups: Groups): TurnedProduct {
+  const attributes = gemmAttributes(product)!;
+  const [a, b] = product.inputs;
+  const isTurned = (node: SymbolicTensor) => groups.get(node)?.turned === true;
+  const transposeA = attributes.transposeA !== isTurned(a);
+  const transposeB = attributes.transposeB !== isTurned(b);
+  return isTurned(product)
+    ? { operands: [b, a], attributes: { ...attributes, transposeA: !transposeB, transposeB: !transposeA } }
+    : { operands: [a, b], attributes: { ...attributes, transposeA, transposeB } };
+}
+
+function rewrite(
+  order: readonly SymbolicTensor[],
+  outputs: readonly SymbolicTensor[],
+  groups: Groups,
+): SymbolicTensor[] {
+  const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
+  const isTurned = (node: SymbolicTensor) => groups.get(node)?.turned === true;
+  /** An operand of a turned elementwise operation: a member of the group, or something that is broadcast. */
+  const facing = (operand: SymbolicTensor): SymbolicTensor => {
+    const current = rewritten.get(operand)!;
+    if (isTurned(operand) || operand.rank === 0) return current;
+    const [rows, columns] = operand.rank === 1 ? [1, operand.shape[0]] : operand.shape;
+    return reshape(current, [columns, rows]);
+  };
+
+  for (const node of order) {
+    if (gemmAttributes(node)) {
+      const { operands, attributes } = turnedProduct(node, groups);
+      const addend = node.inputs.slice(2).map((c) => (isTurned(node) ? facing(c) : rewritten.get(c)!));
+      rewritten.set(node, gemm([...operands.map((x) => rewritten.get(x)!), ...addend], attributes));
+    } else if (isTurned(node)) {
+      rewritten.set(node, apply(node.operation, node.inputs.map(facing), node.attributes));
+    } else if (isTotal(node) && isTurned(node.inputs[0])) {
+      const { axes } = node.attributes as { axes: readonly number[] };
+      rewritten.set(node, sum(rewritten.get(node.inputs[0])!, [1 - axes[0]]));
+    } else {
+      const inputs = node.inputs.map((operand) => rewritten.get(operand)!);
+      const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
+      rewritten.set(node, changed ? apply(node.operation, inputs, node.attributes) : node);
+    }
+  }
+  return outputs.map((output) => rewritten.get(output)!);
+}
