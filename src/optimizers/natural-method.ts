@@ -10,11 +10,12 @@ import { BoundedCache } from "../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../tensor.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DoubleBuffer } from "./double-buffer.ts";
-import { type Draws, NaturalPlan, traceBlocks } from "./natural-plan.ts";
+import { NaturalPlan } from "./natural-plan.ts";
 import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
 import type { UpdateRule } from "./rule.ts";
 import { type LearningRate, learningRateAt } from "./schedule.ts";
 import { loadBatch } from "./traced-batch.ts";
+import { type Draws, traceBlocks } from "./traced-blocks.ts";
 import { loadScalars, stateSpecs, stepNorm, updateArrays } from "./update.ts";
 
 export interface NaturalSettings {

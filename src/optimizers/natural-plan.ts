@@ -12,25 +12,16 @@ import {
   type FisherType,
   type GradientScale,
   type LayerScores,
-  type LayerVector,
   traceLoss,
   traceScores,
 } from "../fisher/index.ts";
-import {
-  add,
-  divide,
-  input,
-  maximum,
-  minimum,
-  multiply,
-  type SymbolicTensor,
-  sqrt,
-  sum,
-} from "../graph/index.ts";
+import { input, multiply, type SymbolicTensor } from "../graph/index.ts";
 import type { Random } from "../random.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
+import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
+import { clipDivergence } from "./kl-clip.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
@@ -43,12 +34,8 @@ import {
   traceBatch,
   traceNamedGradient,
 } from "./traced-batch.ts";
+import { type Draws, traceBlocks } from "./traced-blocks.ts";
 import { traceUpdate } from "./update.ts";
-
-type Directions = Map<string, SymbolicTensor>;
-
-/** How the targets of the Monte-Carlo Fisher come about. */
-export type Draws = "random" | "given";
 
 /** The score rows that are the gradients of the batch's own losses. */
 const LOSS_GRADIENTS: FisherType = { type: "empirical", draws: 0 };
@@ -367,7 +354,8 @@ export class NaturalPlan {
 
   #update(directions: Directions, gradient: () => Directions) {
     const { klClip, rule } = this.#settings;
-    const clipped = klClip === undefined ? directions : clip(directions, gradient(), klClip, this.#problem);
+    const clipped =
+      klClip === undefined ? directions : clipDivergence(directions, gradient(), klClip, this.#problem);
     const rate = input("learningRate", [], this.#problem.dtype);
     const scaled = new Map([...clipped].map(([name, node]) => [name, multiply(node, rate)] as const));
     return traceUpdate(this.#problem, rule, rule.scaled ? scaled : clipped);
@@ -383,85 +371,7 @@ export class NaturalPlan {
   }
 }
 
-/** Traces the scores of a batch and cuts them into the structure's blocks. */
-export function traceBlocks(problem: Problem, settings: NaturalSettings, samples: number, draws: Draws) {
-  const traced = traceBatch(problem, samples);
-  const drawn = traceDraws(problem, settings.fisher.draws, traced, draws);
-  const sampled = drawn.map(({ targets }) => targets);
-  const { forward, targets } = traced;
-  const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, sampled);
-  const blocks = settings.structure.blocks(scores, {
-    solver: settings.solver,
-    memoryLimit: problem.memoryLimit,
-    stale: settings.refreshEvery > 1,
-    damping: settings.damping.initial,
-    network: { ...traced, model: problem.model, likelihood: problem.likelihood },
-  });
-  return { traced, drawn, blocks };
-}
-
-function slotName(block: number, name: string): string {
-  return `${block}/${name}`;
-}
-
-function factorName(layer: string, factor: "inputs" | "deltas"): string {
-  return `factors/${layer}/${factor}`;
-}
-
-function gradientName(parameter: string): string {
-  return `gradient/${parameter}`;
-}
-
-function layerVector(layer: CurvatureBlock["layers"][number], values: Directions): LayerVector {
-  return {
-    weight: values.get(layer.weight)!,
-    bias: layer.bias === undefined ? undefined : values.get(layer.bias),
-  };
-}
-
-function collect(directions: Directions, block: CurvatureBlock, result: readonly LayerVector[]): void {
-  block.layers.forEach(({ weight, bias }, l) => {
-    directions.set(weight, result[l].weight);
-    if (bias !== undefined) directions.set(bias, result[l].bias!);
-  });
-}
-
 function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
   const specs = Object.entries({ ...statistics, ...refreshed });
   return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
-}
-
-interface Draw {
-  readonly name: string;
-  readonly source: SymbolicTensor;
-  readonly targets: SymbolicTensor;
-}
-
-/** The targets of each Monte-Carlo draw: by noise from the model, or as given. */
-function traceDraws(
-  problem: Problem,
-  count: number,
-  { forward, targets, samples }: TracedBatch,
-  draws: Draws,
-): Draw[] {
-  const { likelihood, dtype, model } = problem;
-  return Array.from({ length: count }, (_, k) => {
-    const name = `draw/${k}`;
-    if (draws === "given") {
-      const source = input(name, targets.shape, targets.dtype);
-      return { name, source, targets: source };
-    }
-    const source = input(name, likelihood.noise(samples, model.outputShape[0]).shape, dtype);
-    return { name, source, targets: likelihood.sample(forward.outputs, source) };
-  });
-}
-
-/** Scales directions by ν = min(1, √(κ/(η²⟨δθ, g⟩))). */
-function clip(directions: Directions, gradient: Directions, klClip: number, { dtype }: Problem): Directions {
-  const products = [...directions].map(([name, node]) => sum(multiply(node, gradient.get(name)!)));
-  const rate = input("learningRate", [], dtype);
-  const tiny = dtype === "float64" ? 1e-300 : 1e-37;
-  const change = maximum(multiply(products.reduce(add), multiply(rate, rate)), tiny);
-  const scale = minimum(sqrt(divide(klClip, change)), 1);
-  return new Map([...directions].map(([name, node]) => [name, multiply(node, scale)]));
 }
