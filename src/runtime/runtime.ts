@@ -2,6 +2,7 @@
 
 import { RunError, requireOption } from "../errors.ts";
 import type { Device, Runtime, SessionKind } from "./session.ts";
+import { shareSessions } from "./session-cache.ts";
 import { isNode, physicalCores } from "./threads.ts";
 
 export type { Arrays, Binding, Device, Runtime, Session, SessionKind } from "./session.ts";
@@ -22,6 +23,8 @@ const DEVICES: readonly string[] = ["cpu", "wasm", "webgpu", "auto"];
 const KINDS: readonly string[] = ["native", "node", "web"];
 
 /**
+ * The runtime; models of equal bytes that it loads share one session.
+ *
  * @throws UsageError when an option is not valid, or asks for what this platform does not have
  * @throws RunError when no implementation can be loaded
  */
@@ -33,6 +36,10 @@ export async function openRuntime(options: RuntimeOptions = {}): Promise<Runtime
   const threads = options.threads ?? physicalCores();
   requireOption(Number.isInteger(threads) && threads >= 1, "threads", threads, "a whole number >= 1");
 
+  return shareSessions(await open(device, threads, chosen));
+}
+
+async function open(device: Device, threads: number, chosen: string | undefined): Promise<Runtime> {
   if (device === "wasm" || device === "webgpu") return openWeb(device, threads, chosen);
   const notes: string[] = [];
   if (device === "auto") {
