@@ -5,7 +5,7 @@ import { RunError, UsageError } from "../errors.ts";
 import { findMethod, methods as registry } from "../optimizers/index.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { createRunFolder, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
@@ -166,7 +166,7 @@ async function runAll(shared: Comparison, names: readonly string[]): Promise<voi
   }
   if (runs.length > 0) await conclude(shared, runs, environment);
   interrupts.check();
-  if (runs.every(({ epochs }) => epochs.length < 2 || !Number.isFinite(epochs.at(-1)?.trainLoss))) {
+  if (runs.every((run) => run.epochs.length < 2 || !Number.isFinite(finalRecord(run)?.trainLoss))) {
     throw new RunError(
       `no method finished an epoch: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
     );

@@ -37,7 +37,9 @@ export function rankingTable({ ranking, metricName }: Summary): string {
       ...(metricName === undefined ? [] : [formatValue(last?.metric?.value)]),
       last === undefined ? "–" : String(+last.epoch.toPrecision(3)),
       last === undefined ? "–" : formatDuration(last.seconds),
-      run.status === "finished" ? formatOptions({ learningRate, damping, ...rest }) : run.status,
+      ...(run.restoredEpoch === undefined && run.status !== "finished"
+        ? [run.status]
+        : [formatOptions({ learningRate, damping, ...rest })]),
     ];
     return cells.map(paint);
   });

@@ -39,6 +39,8 @@ export interface TrainingConfig {
   readonly epochs: number;
   /** Seconds of training, if they are limited. */
   readonly timeBudget?: number;
+  /** Epochs without a lower validation loss after which training stops and the best one is restored, if it may. */
+  readonly patience?: number;
   readonly batchSize: number;
   readonly dtype: FloatDType;
   readonly device: Device;

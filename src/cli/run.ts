@@ -1,8 +1,10 @@
 /** One run in its folder: trains, logs every epoch, keeps the checkpoint fresh, and can be stopped at any step. */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataSplit } from "../data/index.ts";
 import { RunError } from "../errors.ts";
 import type { StepStatistics } from "../optimizers/index.ts";
+import { bestRecord, isExhausted } from "../training/early-stopping.ts";
 import type { FitOptions } from "../training/fit.ts";
 import { type EpochRecord, openMetrics, type RunRecord, runFiles } from "../training/run-folder.ts";
 import type { Trainer } from "../training/trainer.ts";
@@ -41,8 +43,9 @@ export interface RunOutcome {
 const TEN_MINUTES = 600_000;
 
 /**
- * Trains until the epochs or the seconds of the config are used up, the signal comes or the method diverges. However it
- * ends, `metrics.jsonl` holds every finished epoch and `checkpoint.safetensors` the last state that was good.
+ * Trains until the epochs, the seconds or the patience of the config are used up, the signal comes or the method diverges.
+ * However it ends, `metrics.jsonl` holds every finished epoch and `checkpoint.safetensors` the last state that was good; with
+ * patience, and unless it was interrupted, the best.
  *
  * @throws RunError when the folder cannot be written any more
  */
@@ -50,6 +53,12 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
   const { folder, config, split, trainer, signal, checkpointInterval = TEN_MINUTES } = request;
   const epochs = [...(request.records ?? [])];
   const saver = new CheckpointSaver(trainer, join(folder, runFiles.checkpoint));
+  const { patience = Number.POSITIVE_INFINITY } = config.training;
+  const best = join(folder, runFiles.best);
+  const saveBest = async () => {
+    if (config.training.patience === undefined || bestRecord(epochs) !== epochs.at(-1)) return;
+    await writing(best, () => trainer.save(best));
+  };
   const metrics = await writing(join(folder, runFiles.metrics), () => openMetrics(folder));
   const keep = async (measured: EpochRecord) => {
     const record = { ...measured, epoch: +measured.epoch.toFixed(2) }; // a part of an epoch, as people read it
@@ -57,7 +66,9 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
     await writing(join(folder, runFiles.metrics), () => metrics.append(record));
     // The record goes first: a checkpoint without its record could not be told from one with it.
     await saver.save();
+    await saveBest();
     request.onEpoch(record);
+    return !isExhausted(epochs, patience);
   };
   const onStep: FitOptions["onStep"] = (statistics, { epoch, batch, batches, seconds }) => {
     if (performance.now() - saver.lastSave > checkpointInterval) saver.saveInBackground();
@@ -68,8 +79,10 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
   };
 
   let failure: RunError | undefined;
+  let restoredEpoch: number | undefined;
   try {
     if (epochs.length === 0) await keep(await measure(trainer, split));
+    else if (trainer.progress.batch === 0) await saveBest(); // the process may have been killed before it could
     const remaining = config.training.epochs - trainer.progress.epoch;
     const spent = trainer.progress.seconds >= (config.training.timeBudget ?? Number.POSITIVE_INFINITY);
     if (!signal.aborted && !spent) {
@@ -77,20 +90,42 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
       const fitting = trainer.fit(split.training, { ...options, timeBudget: config.training.timeBudget });
       failure = await consume(fitting, keep);
     }
-    if (failure === undefined) await saver.save();
+    if (failure === undefined) {
+      const isOver = config.training.patience !== undefined && !signal.aborted;
+      if (isOver) restoredEpoch = await restore(trainer, best, epochs);
+      await saver.save();
+      if (isOver) await rm(best, { force: true });
+    }
   } finally {
     await metrics.close();
   }
   if (failure !== undefined) epochs.push(failedRecord(epochs.at(-1)!, trainer, failure));
   const ending = signal.aborted ? `stopped at step ${trainer.progress.step}` : "finished";
-  const status = failure === undefined ? ending : `diverged: ${failure.message}`;
-  return { record: { ...describeRun(request, epochs), status }, failure };
+  const early = `finished with epoch ${restoredEpoch}, the best of ${epochs.at(-1)!.epoch}`;
+  const status =
+    failure !== undefined ? `diverged: ${failure.message}` : restoredEpoch === undefined ? ending : early;
+  return { record: { ...describeRun(request, epochs), status, restoredEpoch }, failure };
 }
 
-/** Stores every record; returns what training failed by, and throws what storing failed by. */
+/** Goes back to the best epoch unless it is the last; returns which it is. */
+async function restore(
+  trainer: Trainer,
+  path: string,
+  epochs: readonly EpochRecord[],
+): Promise<number | undefined> {
+  const best = bestRecord(epochs);
+  if (best === undefined || best === epochs.at(-1)) return undefined;
+  await trainer.load(path);
+  return best.epoch;
+}
+
+/**
+ * Stores every record until there are no more, or `keep` says that it is enough; returns what training failed by, and throws
+ * what storing failed by.
+ */
 async function consume(
   fitting: AsyncGenerator<EpochRecord, void, void>,
-  keep: (record: EpochRecord) => Promise<void>,
+  keep: (record: EpochRecord) => Promise<boolean>,
 ): Promise<RunError | undefined> {
   for (;;) {
     let next: IteratorResult<EpochRecord, void>;
@@ -101,7 +136,9 @@ async function consume(
       throw error;
     }
     if (next.done) return undefined;
-    await keep(next.value);
+    if (await keep(next.value)) continue;
+    await fitting.return();
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /** `natgrad train`: one model on one dataset. */
 import type { Command } from "commander";
-import { createRunFolder, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
@@ -150,8 +150,8 @@ interface Ending {
 }
 
 function conclude(record: RunRecord, { folder, report, trainer, output }: Ending): void {
-  const { status, epochs } = record;
-  const last = epochs.at(-1);
+  const { status } = record;
+  const last = finalRecord(record);
   const { epoch, step, seconds } = trainer.progress;
   const stopped = status.startsWith("stopped");
   const resume = `natgrad resume ${folder}`;
@@ -167,6 +167,7 @@ function conclude(record: RunRecord, { folder, report, trainer, output }: Ending
         `training loss ${formatValue(last.trainLoss)}, validation loss ${formatValue(last.validationLoss)}${metric}`,
     );
   }
+  if (record.restoredEpoch !== undefined) output.print(status);
   output.print(`report: ${report}`);
   if (stopped) output.print(`${status}, checkpoint saved; go on with: ${resume}`);
 }

@@ -42,6 +42,7 @@ export interface TrainingOptions {
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly timeBudget?: number;
+  readonly patience?: number;
   readonly learningRate?: number;
   readonly schedule: "constant" | "cosine";
   readonly damping?: number;
@@ -90,6 +91,11 @@ export function addTrainingOptions(command: Command): Command {
       "--time-budget <seconds>",
       "stop after so many seconds of training",
       positiveNumber("--time-budget"),
+    )
+    .option(
+      "--patience <epochs>",
+      "stop after so many epochs without a lower validation loss, and restore the best one (default: off)",
+      positiveInteger("--patience"),
     )
     .option(
       "--batch-size <n>",
@@ -182,11 +188,11 @@ export async function loadData(
 
 /** How to train on these data: what was asked for, defaults where nothing was. */
 export function trainingConfig(options: TrainingOptions, training: Dataset): TrainingConfig {
-  const { timeBudget, dtype, device, seed } = options;
+  const { timeBudget, patience, dtype, device, seed } = options;
   const rows = training.inputs.shape[0];
   const batchSize = options.batchSize ?? defaultBatchSize(rows);
   const unlimited = timeBudget === undefined ? defaultEpochs(rows, batchSize) : MANY_EPOCHS;
-  return { epochs: options.epochs ?? unlimited, timeBudget, batchSize, dtype, device, seed };
+  return { epochs: options.epochs ?? unlimited, timeBudget, patience, batchSize, dtype, device, seed };
 }
 
 /** Where only the seconds are limited. */

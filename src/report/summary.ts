@@ -1,5 +1,5 @@
 /** What the runs say, computed: who ended lowest, by how much, and how soon. */
-import type { EpochRecord, RunRecord } from "../training/run-folder.ts";
+import { type EpochRecord, finalRecord, type RunRecord } from "../training/run-folder.ts";
 import { countOf, formatNumber, formatSeconds } from "./format.ts";
 
 /** The loss that decides: the validation loss when every run that ended well has one, else the training loss. */
@@ -11,7 +11,7 @@ export interface RunSummary {
   index: number;
   /** The run's name, with a number behind it where two runs share one. */
   label: string;
-  /** The last record; none when no epoch was finished. */
+  /** The record of the model it ended with; none when no epoch was finished. */
   last: EpochRecord | undefined;
   /** True when it has no finite loss to end with. */
   diverged: boolean;
@@ -34,7 +34,7 @@ export interface Summary {
 /** Ranks the runs by their final loss. */
 export function summarize(runs: readonly RunRecord[]): Summary {
   const labels = distinctLabels(runs);
-  const lasts = runs.map(({ epochs }) => epochs.at(-1));
+  const lasts = runs.map(finalRecord);
   const converged = lasts.filter((last) => last !== undefined && Number.isFinite(last.trainLoss));
   const validated = converged.length > 0 && converged.every((last) => last?.validationLoss !== undefined);
   const lossField: LossField = validated ? "validationLoss" : "trainLoss";

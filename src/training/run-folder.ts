@@ -4,6 +4,7 @@
  *     config.json              what was asked for
  *     metrics.jsonl            one {@link EpochRecord} a line, appended as training goes on
  *     checkpoint.safetensors   the model and the optimizer (`safetensors.ts`)
+ *     best.safetensors         the same of the best epoch, while a run with early stopping is under way
  *     report.html              the report (`../report`)
  */
 import { open, readFile } from "node:fs/promises";
@@ -41,7 +42,14 @@ export interface RunRecord {
   curvature: CurvatureRow[];
   /** How it ended, in words. */
   status: string;
+  /** After early stopping: the epoch that the model went back to. */
+  restoredEpoch?: number;
   parameterCount: number;
+}
+
+/** The record of the model that a run ended with; none when nothing was measured. */
+export function finalRecord({ epochs, restoredEpoch }: RunRecord): EpochRecord | undefined {
+  return epochs.find(({ epoch }) => epoch === restoredEpoch) ?? epochs.at(-1);
 }
 
 /** What a report says about a run or a comparison besides the runs themselves. */
@@ -71,6 +79,7 @@ export const runFiles = {
   config: "config.json",
   metrics: "metrics.jsonl",
   checkpoint: "checkpoint.safetensors",
+  best: "best.safetensors",
   report: "report.html",
 } as const;
 

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { performRun } from "../../src/cli/run.ts";
 import { fingerprint, type RunConfig, trainerConfig } from "../../src/cli/run-config.ts";
 import { loadDataset } from "../../src/data/index.ts";
-import { createRunFolder } from "../../src/training/run-folder.ts";
+import { createRunFolder, finalRecord, truncateMetrics } from "../../src/training/run-folder.ts";
 import { createTrainer, resumeTrainer } from "../../src/training/trainer.ts";
 import { scratchFolder } from "./support.ts";
 
@@ -44,5 +44,64 @@ describe("performRun", () => {
     assert.deepEqual(other.getParameters(), trainer.getParameters());
     other.dispose();
     trainer.dispose();
+  });
+
+  describe("with patience", () => {
+    const options = { rows: 80 };
+    const overfitting = async (folderName: string, signal = new AbortController().signal) => {
+      const split = await loadDataset("friedman1", options);
+      const config: RunConfig = {
+        ...{ format: "natgrad run 1", natgrad: "0.0.0", commands: [] },
+        dataset: { source: "friedman1", options, fingerprint: fingerprint(split.training) },
+        model: { hidden: [16], activation: "tanh" },
+        optimizer: { name: "exactNgd", options: { learningRate: 0.3, damping: 0.01 } },
+        training: { epochs: 60, patience: 4, batchSize: 16, dtype: "float32", device: "cpu", seed: 0 },
+      };
+      const folder = await createRunFolder(base, folderName);
+      return { name: "exactNgd", folder, config, split, signal, onStep: () => {} };
+    };
+
+    it("stops some epochs after the best one, and ends with that one's model", async () => {
+      const request = await overfitting("patient");
+      const trainer = await createTrainer(trainerConfig(request.config, request.split.training));
+      const { record } = await performRun({ ...request, trainer, onEpoch: () => {} });
+      const best = record.epochs.findIndex(({ epoch }) => epoch === record.restoredEpoch);
+      assert.equal(record.epochs.length - 1 - best, 4);
+      assert.ok(record.epochs.length < 60);
+      assert.equal(record.status, `finished with epoch ${best}, the best of ${best + 4}`);
+      assert.equal(trainer.progress.epoch, best);
+      const { loss } = await trainer.evaluate(request.split.validation);
+      assert.equal(loss, Math.min(...record.epochs.map(({ validationLoss }) => validationLoss!)));
+      assert.equal(finalRecord(record)?.validationLoss, loss);
+      assert.ok(!existsSync(join(request.folder, "best.safetensors")));
+      const settings = trainerConfig(request.config, request.split.training);
+      const saved = await resumeTrainer(join(request.folder, "checkpoint.safetensors"), settings);
+      assert.deepEqual(saved.getParameters(), trainer.getParameters());
+      saved.dispose();
+      trainer.dispose();
+    });
+
+    it("stops where an uninterrupted run does when it is resumed", async () => {
+      const whole = await overfitting("whole");
+      const settings = trainerConfig(whole.config, whole.split.training);
+      const trainer = await createTrainer(settings);
+      const { record } = await performRun({ ...whole, trainer, onEpoch: () => {} });
+
+      const stop = new AbortController();
+      const request = await overfitting("interrupted", stop.signal);
+      const first = await createTrainer(settings);
+      // Two epochs after the best one the process is asked to end.
+      const onEpoch = ({ epoch }: { epoch: number }) => epoch === record.restoredEpoch! + 2 && stop.abort();
+      await performRun({ ...request, trainer: first, onEpoch });
+      first.dispose();
+      const second = await resumeTrainer(join(request.folder, "checkpoint.safetensors"), settings);
+      const records = await truncateMetrics(request.folder, second.progress.epoch);
+      const { signal } = new AbortController();
+      const resumed = await performRun({ ...request, trainer: second, records, signal, onEpoch: () => {} });
+      assert.equal(resumed.record.status, record.status);
+      assert.deepEqual(second.getParameters(), trainer.getParameters());
+      second.dispose();
+      trainer.dispose();
+    });
   });
 });
