@@ -5,6 +5,9 @@
  * an array that stays until the next refresh. *Refresh* runs on the host in float64 and writes further slots. The
  * *direction* (F̃ + λI)⁻¹g is traced again and reads the slots: `fresh` on the batch of the refresh itself, `stale` on
  * later batches, from their gradient.
+ *
+ * *Moving averages* go on between refreshes: X ← εX + (1 − ε)X_new, traced into the program of every step that takes
+ * statistics, and taken back with the step when it is rejected. ε is the structure's.
  */
 
 import type { LayerScores, LayerVector } from "../fisher/index.ts";
@@ -27,6 +30,16 @@ export interface RefreshRequest {
   readonly fresh: boolean;
   /** Whether stale directions will be read. */
   readonly stale: boolean;
+  /** The block's moving averages. */
+  readonly averages: AverageArrays;
+}
+
+/** The two sides of a block's moving averages, by name. */
+export interface AverageArrays {
+  /** As they were before the step. */
+  readonly current: SlotArrays;
+  /** With the batch of the step. */
+  readonly next: SlotArrays;
 }
 
 /** How a refresh ended; never an exception, never NaN in a slot. */
@@ -69,20 +82,27 @@ export interface CurvatureBlock {
   readonly layers: readonly Pick<LayerScores, "layer" | "weight" | "bias">[];
   /** Traced at a refresh; every entry becomes a slot of its name. */
   readonly statistics: SlotSymbols;
+  /** The batch's values X_new of moving averages: zero before the first, of shapes that do not depend on the batch's size. */
+  readonly averages?: SlotSymbols;
+  /**
+   * Further moving averages, of values that only `refreshed` slots make: traced after the refresh, or with kept slots, and
+   * read by the direction of the same step. A refresh may write the current ones, as it does when they begin anew.
+   */
+  readonly settled?: {
+    readonly specs: Readonly<Record<string, SlotSpec>>;
+    /** X_new from statistics and refreshed slots. */
+    trace(slots: SlotSymbols): SlotSymbols;
+  };
+  /** In words why averages that a step proposes cannot be used, as when they overflow. */
+  refusal?(next: SlotArrays): string | undefined;
   /** Slots that `refresh` writes. */
   readonly refreshed: Readonly<Record<string, SlotSpec>>;
   /**
-   * Slots that outlive a refresh: moving averages, histories, warm starts. They carry over between batch sizes, so their
+   * Slots that outlive a refresh: histories, warm starts. They carry over between batch sizes, so their
    * shapes must not depend on it, and are in every checkpoint. Zero at first.
    */
   readonly memory?: readonly string[];
   refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome>;
-  /**
-   * Present where what `refresh` wrote leads to more statistics of the same batch. Traced into the program of the fresh
-   * direction, which reads the results; they are then written to the slots of their names among `refreshed`, none of which
-   * may be read here.
-   */
-  readonly settle?: (slots: SlotSymbols) => SlotSymbols;
   /** Direction on the refresh batch without its gradient, where the structure has such a form. */
   readonly fresh?: (slots: SlotSymbols) => LayerVector[];
   /**

@@ -23,8 +23,6 @@ export interface DampedSystem {
   readonly solve?: { readonly b: TypedArray; readonly x: TypedArray };
   /** Where L⁻¹ of K + λI = LLᵀ goes, (n, n). */
   readonly inverseFactor?: TypedArray;
-  /** Where (K + λI)⁻¹ goes, (n, n). */
-  readonly inverse?: TypedArray;
 }
 
 /** Up to this order the work is so short that handing it to another thread costs more than it frees. */
@@ -42,7 +40,7 @@ export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<Refr
 }
 
 function solveNow(system: DampedSystem): RefreshOutcome {
-  const { order, damping, solve, inverseFactor, inverse } = system;
+  const { order, damping, solve, inverseFactor } = system;
   const matrix = workspace.matrix.subarray(0, order * order);
   const factor = workspace.factor.subarray(0, order * order);
   matrix.set(system.matrix);
@@ -54,12 +52,11 @@ function solveNow(system: DampedSystem): RefreshOutcome {
     solve.x.set(x);
   }
   inverseFactor?.set(invertLower(result.factor, order));
-  inverse?.set(choleskyInverse(result.factor, order));
   return succeeded(result);
 }
 
 async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> {
-  const { order, damping, solve, inverseFactor, inverse } = system;
+  const { order, damping, solve, inverseFactor } = system;
   const matrix = new Float64Array(system.matrix);
   const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
   if (result.failure !== undefined) return failed(damping, result.failure);
@@ -69,8 +66,39 @@ async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> 
     solve.x.set(x);
   }
   if (inverseFactor) inverseFactor.set(await invertLowerAsync(result.factor, order));
-  if (inverse) inverse.set(await choleskyInverseAsync(result.factor, order));
   return succeeded(result);
+}
+
+/** How an inversion ended, with the inverse (n, n) where there is one. */
+export interface DampedInverse extends RefreshOutcome {
+  readonly inverse?: Float64Array;
+}
+
+/**
+ * (K + λI)⁻¹, with more damping where that fails.
+ *
+ * @param matrix (n, n); only the lower triangle is read
+ */
+export function invertDamped(
+  matrix: Float64Array,
+  order: number,
+  damping: number,
+): DampedInverse | Promise<DampedInverse> {
+  if (order > LARGEST_SYNCHRONOUS_ORDER) return invertInBackground(matrix, order, damping);
+  const factor = workspace.factor.subarray(0, order * order);
+  const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  return { ...succeeded(result), inverse: choleskyInverse(result.factor, order) };
+}
+
+async function invertInBackground(
+  matrix: Float64Array,
+  order: number,
+  damping: number,
+): Promise<DampedInverse> {
+  const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  return { ...succeeded(result), inverse: await choleskyInverseAsync(result.factor, order) };
 }
 
 const NOT_FINITE = "the solution of a block is not finite";

@@ -3,92 +3,77 @@
  *
  *   F_l ≈ A ⊗ G,   δW̄ = (G + (√λ/π) I)⁻¹ g (A + π√λ I)⁻¹,   π = √((tr A / dim A) / (tr G / dim G))    [Martens15 §3–6.3]
  *
- * with moving averages A and G (`kronecker.ts`), updated on every step; they are inverted anew every `refreshEvery` steps,
- * and when λ was raised. The two factored dampings multiply to λ; π shares it between the factors by their size.
+ * with moving averages A and G (`kronecker.ts`), inverted anew every `refreshEvery` steps. The two factored dampings multiply
+ * to λ; π shares it between the factors by their size. The form `"eigen"` (`kfac-eigen.ts`) damps the product itself.
  *
- * | symbol              | slot            | shape  |
- * | ------------------- | --------------- | ------ |
- * | A, G                | `inputAverage`, `outputAverage` | (F̄, F̄), (O, O) |
- * | (A + π√λ I)⁻¹       | `inputInverse`  | (F̄, F̄) |
- * | (G + (√λ/π) I)⁻¹    | `outputInverse` | (O, O) |
- * | λ of the inverses   | `damping`       | ()     |
- * | steps that used them | `age`          | ()     |
+ * On batches smaller than the layer the gradient is never formed: (G⁻¹δᵀ)(A⁻¹āᵀ)ᵀ/N has products with N columns in place of
+ * O or F̄. As A⁻¹ is kept without the bias's column, which is added, no activation is copied.
+ *
+ * | symbol                          | slot            | shape  |
+ * | ------------------------------- | --------------- | ------ |
+ * | (A + π√λ I)⁻¹, the weights' columns | `weightInverse` | (F̄, F) |
+ * | the bias's column               | `biasInverse`   | (F̄, 1) |
+ * | (G + (√λ/π) I)⁻¹                | `outputInverse` | (O, O) |
  *
  * Differs from the paper: the block-diagonal form only, not the tri-diagonal one; statistics are taken from the whole
  * batch; step size and momentum are not chosen by the quadratic model.
  */
 import { requireOption } from "../errors.ts";
-import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
-import { matmul, multiply } from "../graph/index.ts";
+import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";
+import { add, matmul, multiply, reshape, slice } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
-import { solveDamped } from "./factorize.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
+import { type DampedInverse, invertDamped } from "./factorize.ts";
+import { kfacEigenBlock } from "./kfac-eigen.ts";
 import {
-  averageMemory,
-  averageSlots,
-  checkDecay,
+  checkKronecker,
   checkMemory,
-  checkPeriod,
+  factorAverages,
+  factorAveraging,
   factorOrders,
-  factorStatistics,
-  HOST_SCALAR,
+  factorRefusal,
+  factorsAreCheaper,
+  inputFactor,
+  type KroneckerSettings,
+  outputFactor,
   trace,
-  updateAverages,
   whenBoth,
 } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
-export interface KfacSettings {
-  /** Steps between inversions of the factors. */
-  readonly refreshEvery: number;
-  /** Bound of ε in the moving averages. */
-  readonly decay: number;
-  /** Whether π follows the factors' traces; 1 otherwise. */
+/** `"inverse"`: each factor damped and inverted; `"eigen"`: A ⊗ G + λI itself, in the factors' eigenbasis. */
+export type KfacForm = "inverse" | "eigen";
+
+export interface KfacSettings extends KroneckerSettings {
+  /** Whether π follows the factors' traces; 1 otherwise. Of the form `"inverse"`. */
   readonly piDamping: boolean;
+  readonly form: KfacForm;
 }
 
 /** @throws UsageError when a setting is out of range */
 export function kfacStructure(settings: KfacSettings): Structure {
-  checkDecay(settings.decay);
-  checkPeriod(settings.refreshEvery);
-  requireOption(typeof settings.piDamping === "boolean", "piDamping", settings.piDamping, "true or false");
+  const { piDamping, form } = settings;
+  checkKronecker(settings);
+  requireOption(typeof piDamping === "boolean", "piDamping", piDamping, "true or false");
+  requireOption(form === "inverse" || form === "eigen", "form", form, "inverse | eigen");
   return {
     name: "kfac",
-    blocks: ({ layers, samples }, { memoryLimit }) =>
-      layers.map((layer) => kfacBlock(layer, samples, settings, memoryLimit)),
+    averaging: factorAveraging(settings),
+    blocks: ({ layers }, { memoryLimit }) =>
+      layers.map((layer) =>
+        form === "eigen"
+          ? kfacEigenBlock(layer, memoryLimit)
+          : kfacInverseBlock(layer, piDamping, memoryLimit),
+      ),
   };
 }
 
-function kfacBlock(
-  layer: LayerScores,
-  samples: number,
-  { decay, piDamping, refreshEvery }: KfacSettings,
-  memoryLimit: number,
-): CurvatureBlock {
+function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: number): CurvatureBlock {
   const orders = factorOrders(layer);
   const { dtype } = layer.deltas;
   const memoryBytes = (3 * bytesPerElement(dtype) + 3 * 8) * (orders.inputs ** 2 + orders.outputs ** 2);
   checkMemory("kfac", layer, memoryBytes, memoryLimit);
-
-  function invert(slots: SlotArrays, damping: number): RefreshOutcome | Promise<RefreshOutcome> {
-    const { inputAverage, outputAverage, inputInverse, outputInverse } = slots;
-    const pi = piDamping ? balance(inputAverage, orders.inputs, outputAverage, orders.outputs) : 1;
-    const root = Math.sqrt(damping);
-    const input = { matrix: inputAverage, order: orders.inputs, damping: pi * root, inverse: inputInverse };
-    const output = {
-      matrix: outputAverage,
-      order: orders.outputs,
-      damping: root / pi,
-      inverse: outputInverse,
-    };
-    return whenBoth(solveDamped(input), solveDamped(output), (first, second) => {
-      const outcome = together(first, second, damping);
-      slots.damping[0] = outcome.damping;
-      slots.age[0] = outcome.failure === undefined ? 1 : 0;
-      return outcome;
-    });
-  }
 
   return {
     layers: [layer],
@@ -99,55 +84,102 @@ function kfacBlock(
       dimension: Math.max(orders.inputs, orders.outputs),
       memoryBytes,
     },
-    statistics: factorStatistics(layer, samples),
-    refreshed: {
-      ...averageSlots(layer),
-      inputInverse: { shape: [orders.inputs, orders.inputs], dtype },
-      outputInverse: { shape: [orders.outputs, orders.outputs], dtype },
-      damping: HOST_SCALAR,
-      age: HOST_SCALAR,
-    },
-    memory: [...averageMemory, "inputInverse", "outputInverse", "damping", "age"],
-    refresh(slots, request) {
-      const failure = updateAverages(slots, layer, decay);
-      if (failure !== undefined) return { damping: request.damping, retries: 0, failure };
-      const { age, damping } = slots;
-      if (age[0] === 0 || age[0] >= refreshEvery || request.damping > damping[0]) {
-        return invert(slots, request.damping);
-      }
-      age[0]++;
-      return { damping: damping[0], retries: 0 };
+    statistics: {},
+    averages: factorAverages(layer),
+    refreshed: inverseSlots(layer),
+    refusal: (next) => factorRefusal(next, layer),
+    refresh(slots, { damping, averages: { next } }) {
+      const failure = factorRefusal(next, layer);
+      if (failure !== undefined) return { damping, retries: 0, failure };
+      const [a, g] = [inputFactor(next, layer), outputFactor(next)];
+      const pi = piDamping ? balance(a, orders.inputs, g, orders.outputs) : 1;
+      const root = Math.sqrt(damping);
+      return whenBoth(
+        invertDamped(a, orders.inputs, pi * root),
+        invertDamped(g, orders.outputs, root / pi),
+        (input, output) => keep(slots, layer, input, output, damping),
+      );
     },
     factored: factorsAreCheaper(layer),
-    stale([gradient], slots, factors) {
-      const { inputInverse, outputInverse } = slots;
-      if (factors && factorsAreCheaper(factors[0])) {
-        const [batch] = factors;
-        const left = matmul(multiply(batch.deltas, 1 / batch.inputs.shape[0]), outputInverse);
-        const right = matmul(extendedInputs(batch), inputInverse);
-        return [matrixVector(layer, matmul(left, right, { transposeA: true }))];
-      }
-      return [matrixVector(layer, matmul(matmul(outputInverse, vectorMatrix(gradient)), inputInverse))];
-    },
+    stale: ([gradient], slots, factors) =>
+      factors && factorsAreCheaper(factors[0])
+        ? [throughFactors(factors[0], slots)]
+        : [throughGradient(layer, gradient, slots)],
   };
 }
 
-/** Whether G⁻¹(δᵀā)A⁻¹ takes less as (δG⁻¹)ᵀ(āA⁻¹), as it does for batches smaller than the layer. */
-function factorsAreCheaper(batch: LayerScores): boolean {
-  const { inputs, outputs } = factorOrders(batch);
-  const samples = batch.inputs.shape[0];
-  return samples * (inputs ** 2 + outputs ** 2 + inputs * outputs) < inputs * outputs * (inputs + outputs);
+function inverseSlots(layer: LayerScores): Record<string, SlotSpec> {
+  const { dtype } = layer.deltas;
+  const { inputs, outputs } = factorOrders(layer);
+  return {
+    weightInverse: { shape: [inputs, layer.inputs.shape[1]], dtype },
+    ...(layer.bias !== undefined && { biasInverse: { shape: [inputs, 1], dtype } }),
+    outputInverse: { shape: [outputs, outputs], dtype },
+  };
+}
+
+/** Writes both inverses, where there are both; their dampings multiply to λ. */
+function keep(
+  slots: SlotArrays,
+  layer: LayerScores,
+  input: DampedInverse,
+  output: DampedInverse,
+  damping: number,
+): RefreshOutcome {
+  const retries = Math.max(input.retries, output.retries);
+  const failure = input.failure ?? output.failure;
+  if (failure !== undefined) return { damping, retries, failure };
+  slots.outputInverse.set(output.inverse!);
+  splitColumns(input.inverse!, layer, slots);
+  return { damping: retries === 0 ? damping : input.damping * output.damping, retries };
+}
+
+/** The weights' columns of A⁻¹ and the bias's. */
+function splitColumns(inverse: Float64Array, layer: LayerScores, slots: SlotArrays): void {
+  const { weightInverse, biasInverse } = slots;
+  if (!biasInverse) {
+    weightInverse.set(inverse);
+    return;
+  }
+  const features = layer.inputs.shape[1];
+  const order = features + 1;
+  for (let row = 0; row < order; row++) {
+    weightInverse.set(inverse.subarray(row * order, row * order + features), row * features);
+    biasInverse[row] = inverse[row * order + features];
+  }
+}
+
+/** G⁻¹(δᵀā/N)A⁻¹ as (G⁻¹δᵀ/N)(A⁻¹āᵀ)ᵀ. */
+function throughFactors(batch: LayerScores, slots: SlotSymbols): LayerVector {
+  const { inputs, deltas, biasInput } = batch;
+  const { weightInverse, biasInverse, outputInverse } = slots;
+  const [samples, features] = inputs.shape;
+  const left = matmul(outputInverse, multiply(deltas, 1 / samples), { transposeB: true });
+  const fromWeights = matmul(weightInverse, inputs, { transposeB: true });
+  if (!biasInverse) return { weight: matmul(left, fromWeights, { transposeB: true }) };
+  const right = add(fromWeights, multiply(biasInverse, biasInput));
+  const [forWeights, forBias] = [
+    slice(right, [0, 0], [features, samples]),
+    slice(right, [features, 0], [features + 1, samples]),
+  ];
+  return {
+    weight: matmul(left, forWeights, { transposeB: true }),
+    bias: reshape(matmul(left, forBias, { transposeB: true }), [-1]),
+  };
+}
+
+/** G⁻¹ g A⁻¹. */
+function throughGradient(layer: LayerScores, gradient: LayerVector, slots: SlotSymbols): LayerVector {
+  const { weightInverse, biasInverse, outputInverse } = slots;
+  const left = matmul(outputInverse, vectorMatrix(gradient));
+  return {
+    weight: matmul(left, weightInverse),
+    bias: layer.bias === undefined ? undefined : reshape(matmul(left, biasInverse), [-1]),
+  };
 }
 
 /** π, the root of the ratio of mean eigenvalues; 1 where one of the factors is zero. */
 function balance(a: TypedArray, orderA: number, g: TypedArray, orderG: number): number {
   const ratio = trace(a, orderA) / orderA / (trace(g, orderG) / orderG);
   return ratio > 0 && ratio < Infinity ? Math.sqrt(ratio) : 1;
-}
-
-/** The outcome of both factors; their dampings multiply to λ. */
-function together(input: RefreshOutcome, output: RefreshOutcome, damping: number): RefreshOutcome {
-  const retries = Math.max(input.retries, output.retries);
-  const failure = input.failure ?? output.failure;
-  return { damping: retries === 0 ? damping : input.damping * output.damping, retries, failure };
 }

@@ -7,68 +7,79 @@
  * The product is exact where activations and derivatives are independent, for one sample, and for a linear layer with a
  * gaussian likelihood, whose G does not depend on the sample.
  *
- * | symbol | slot            | shape  |
- * | ------ | --------------- | ------ |
- * | A_new  | `inputFactor`   | (F̄, F̄) |
- * | G_new  | `outputFactor`  | (O, O) |
- * | A      | `inputAverage`  | (F̄, F̄), lower triangle |
- * | G      | `outputAverage` | (O, O), lower triangle |
- * | k      | `updates`       | ()     |
+ * With a bias, ā = [a, β] and A = [[C, βm], [βmᵀ, β²]]: C and m are averaged, and no program has to append a column.
+ *
+ * | symbol | average            | shape  |
+ * | ------ | ------------------ | ------ |
+ * | C      | `inputCovariance`  | (F, F) |
+ * | m      | `inputMean`        | (F), where there is a bias |
+ * | G      | `outputCovariance` | (O, O) |
  */
 import { requireOption, UsageError } from "../errors.ts";
-import { extendedInputs, type LayerScores } from "../fisher/index.ts";
-import { matmul, multiply, type SymbolicTensor } from "../graph/index.ts";
+import type { LayerScores } from "../fisher/index.ts";
+import { matmul, mean, multiply, type SymbolicTensor } from "../graph/index.ts";
 import type { TypedArray } from "../tensor.ts";
-import type { SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
+import type { SlotArrays, SlotSymbols } from "./block.ts";
 import { formatBytes } from "./solver.ts";
+import type { Averaging } from "./structure.ts";
 
-export const averageMemory = ["inputAverage", "outputAverage", "updates"] as const;
+/** Settings of every method on Kronecker factors. */
+export interface KroneckerSettings {
+  /** Bound of ε in the moving averages. */
+  readonly decay: number;
+  /** Steps between updates of the averages. */
+  readonly statisticsEvery: number;
+  /** Steps between inversions or eigendecompositions of the factors, a multiple of `statisticsEvery`. */
+  readonly refreshEvery: number;
+}
+
+/** When the averages are updated, and ε: the plain mean at first, later a moving one. */
+export function factorAveraging({ decay, statisticsEvery }: KroneckerSettings): Averaging {
+  return { every: statisticsEvery, decay: (update) => Math.min(1 - 1 / update, decay) };
+}
 
 /** Orders of A and G: F̄, that is F + 1 with a bias, and O. */
 export function factorOrders({ inputs, deltas, bias }: LayerScores): { inputs: number; outputs: number } {
   return { inputs: inputs.shape[1] + (bias === undefined ? 0 : 1), outputs: deltas.shape[1] };
 }
 
-/** A and G of a batch. */
-export function factorStatistics(layer: LayerScores, samples: number): SlotSymbols {
-  const covariance = (x: SymbolicTensor) => multiply(matmul(x, x, { transposeA: true }), 1 / samples);
-  return { inputFactor: covariance(extendedInputs(layer)), outputFactor: covariance(layer.deltas) };
+/** The batch's values of the averages. */
+export function factorAverages({ inputs, deltas, bias }: LayerScores): SlotSymbols {
+  const samples = inputs.shape[0];
+  // 1/N on the narrow side: the product itself is then free to take up the old average.
+  const covariance = (x: SymbolicTensor) => matmul(multiply(x, 1 / samples), x, { transposeA: true });
+  const covariances = { inputCovariance: covariance(inputs), outputCovariance: covariance(deltas) };
+  return bias === undefined ? covariances : { ...covariances, inputMean: mean(inputs, [0]) };
 }
 
-/** The slots of {@link averageMemory}. */
-export function averageSlots(layer: LayerScores): Record<(typeof averageMemory)[number], SlotSpec> {
-  const { inputs, outputs } = factorOrders(layer);
-  const { dtype } = layer.deltas;
-  return {
-    inputAverage: { shape: [inputs, inputs], dtype },
-    outputAverage: { shape: [outputs, outputs], dtype },
-    updates: HOST_SCALAR,
-  };
+/** A, (F̄, F̄) in float64, its lower triangle. */
+export function inputFactor({ inputCovariance, inputMean }: SlotArrays, layer: LayerScores): Float64Array {
+  if (layer.bias === undefined) return new Float64Array(inputCovariance);
+  const features = layer.inputs.shape[1];
+  const { biasInput } = layer;
+  const order = features + 1;
+  const factor = new Float64Array(order * order);
+  for (let row = 0; row < features; row++) {
+    factor.set(inputCovariance.subarray(row * features, (row + 1) * features), row * order);
+  }
+  for (let k = 0; k < features; k++) factor[features * order + k] = biasInput * inputMean[k];
+  factor[order * order - 1] = biasInput ** 2;
+  return factor;
 }
 
-/** A slot of one number that only the host reads. */
-export const HOST_SCALAR: SlotSpec = { shape: [], dtype: "float64" };
-
-/** ε of the k-th update, k from 1: the plain mean at first, later a moving one. */
-export function averageDecay(update: number, decay: number): number {
-  return Math.min(1 - 1 / update, decay);
+/** G, (O, O) in float64. */
+export function outputFactor({ outputCovariance }: SlotArrays): Float64Array {
+  return new Float64Array(outputCovariance);
 }
 
-/** Takes the factors of a batch into the averages; where they are not finite it says so and changes nothing. */
-export function updateAverages(slots: SlotArrays, layer: LayerScores, decay: number): string | undefined {
-  const { inputFactor, outputFactor, inputAverage, outputAverage, updates } = slots;
-  const orders = factorOrders(layer);
-  // Covariances: no element exceeds the largest of the diagonal.
-  if (!Number.isFinite(trace(inputFactor, orders.inputs))) {
+/** Says which covariance is not finite: no element exceeds the largest of the diagonal. */
+export function factorRefusal(next: SlotArrays, layer: LayerScores): string | undefined {
+  if (!Number.isFinite(trace(next.inputCovariance, layer.inputs.shape[1]))) {
     return `the covariance of the inputs of ${layer.layer} is not finite`;
   }
-  if (!Number.isFinite(trace(outputFactor, orders.outputs))) {
+  if (!Number.isFinite(trace(next.outputCovariance, layer.deltas.shape[1]))) {
     return `the covariance of the derivatives at ${layer.layer} is not finite`;
   }
-  updates[0]++;
-  const epsilon = averageDecay(updates[0], decay);
-  blend(inputAverage, inputFactor, orders.inputs, epsilon);
-  blend(outputAverage, outputFactor, orders.outputs, epsilon);
   return undefined;
 }
 
@@ -78,13 +89,14 @@ export function trace(matrix: TypedArray, order: number): number {
   return total;
 }
 
-/** Lower triangles only: nothing else of a symmetric matrix is read. */
-function blend(average: TypedArray, value: TypedArray, order: number, epsilon: number): void {
-  const share = 1 - epsilon;
-  for (let row = 0; row < order; row++) {
-    const end = row * (order + 1);
-    for (let k = row * order; k <= end; k++) average[k] = epsilon * average[k] + share * value[k];
-  }
+/**
+ * Whether X_G (δᵀā) X_A, O × O and F̄ × F̄ matrices beside the gradient, takes less as (δX_G)ᵀ(āX_A): products with the
+ * batch's N rows in place of the gradient's O rows and F̄ columns. True of batches smaller than the layer.
+ */
+export function factorsAreCheaper(batch: LayerScores): boolean {
+  const { inputs, outputs } = factorOrders(batch);
+  const samples = batch.inputs.shape[0];
+  return samples * (inputs ** 2 + outputs ** 2) < inputs * outputs * (inputs + outputs);
 }
 
 /** Hands two results on, at once where both are there already. */
@@ -99,15 +111,21 @@ export function whenBoth<T, R>(
   return next(first, second);
 }
 
-/** @throws UsageError when the decay is not in [0, 1) */
-export function checkDecay(decay: number): void {
+/**
+ * @param every the name under which the user knows `statisticsEvery`
+ * @throws UsageError when a setting is out of range
+ */
+export function checkKronecker(settings: KroneckerSettings, every = "statisticsEvery"): void {
+  const { decay, refreshEvery, statisticsEvery } = settings;
   requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
-}
-
-/** @throws UsageError when the number of steps is not a positive integer */
-export function checkPeriod(refreshEvery: number): void {
-  const valid = Number.isInteger(refreshEvery) && refreshEvery > 0;
-  requireOption(valid, "refreshEvery", refreshEvery, "a positive integer");
+  const valid = (period: number) => Number.isInteger(period) && period > 0;
+  requireOption(valid(refreshEvery), "refreshEvery", refreshEvery, "a positive integer");
+  requireOption(
+    valid(statisticsEvery) && refreshEvery % statisticsEvery === 0,
+    every,
+    statisticsEvery,
+    `a divisor of refreshEvery, which is ${refreshEvery}`,
+  );
 }
 
 /** @throws UsageError with the estimate when a layer's block would take more than the limit */

@@ -27,8 +27,18 @@ export interface TracedNetwork {
   readonly parameters: ReadonlyMap<string, SymbolicTensor>;
 }
 
+/** When and how the moving averages of a structure's blocks are updated. */
+export interface Averaging {
+  /** Steps between updates; every refresh is one too. */
+  readonly every: number;
+  /** ε of the k-th update, k from 1. */
+  decay(update: number): number;
+}
+
 export interface Structure {
   readonly name: string;
+  /** Present when blocks have moving averages. */
+  readonly averaging?: Averaging;
   /** The blocks of a batch's traced scores. */
   blocks(scores: Scores, context: StructureContext): CurvatureBlock[];
 }

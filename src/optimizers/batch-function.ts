@@ -76,7 +76,7 @@ export class BatchFunction {
       ]),
     );
     const arrays = Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, data]));
-    const program = new StepProgram(compiled, this.#state, { ...this.#extras, ...batch, ...arrays });
+    const program = new StepProgram(compiled, [this.#state], { ...this.#extras, ...batch, ...arrays });
     return { program, batch, results, dispose: () => program.dispose() };
   }
 }

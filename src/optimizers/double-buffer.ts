@@ -27,11 +27,6 @@ export class DoubleBuffer {
     return this.#front;
   }
 
-  /** The arrays of a side, by name. */
-  side(side: Side): Readonly<Record<string, TypedArray>> {
-    return this.#sides[side];
-  }
-
   get current(): Readonly<Record<string, TypedArray>> {
     return this.#sides[this.#front];
   }

@@ -123,7 +123,7 @@ class FirstOrderMethod implements Method {
     const batch = batchArrays(problem, samples);
     const loss = allocate(problem.dtype, 1);
     const arrays = { ...batch, ...this.#scalars, loss };
-    const program = await StepProgram.compile(problem.runtime, outputs, this.state, arrays);
+    const program = await StepProgram.compile(problem.runtime, outputs, [this.state], arrays);
     return { program, batch, loss, dispose: () => program.dispose() };
   }
 }

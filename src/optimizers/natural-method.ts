@@ -10,6 +10,7 @@ import { BoundedCache } from "../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../tensor.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DoubleBuffer } from "./double-buffer.ts";
+import type { MovingAverages } from "./moving-averages.ts";
 import { NaturalPlan } from "./natural-plan.ts";
 import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
 import type { UpdateRule } from "./rule.ts";
@@ -44,6 +45,8 @@ export class NaturalMethod implements Method {
   #kept: NaturalPlan | undefined;
   /** The plan refreshed last, whose memory the next refresh continues. */
   #last: NaturalPlan | undefined;
+  /** Of all plans, since the first. */
+  #averages: MovingAverages | undefined;
   #step = 0;
   #damping: number;
 
@@ -61,7 +64,9 @@ export class NaturalMethod implements Method {
     const programs: Promise<unknown>[] = [plan.statistics(), plan.fresh()];
     if (plan.learns) programs.push(plan.observation());
     if (this.#settings.refreshEvery > 1) {
-      programs.push(plan.blocks.some((block) => block.iterative) ? plan.gradient() : plan.compileStale(plan));
+      const iterative = plan.blocks.some((block) => block.iterative);
+      programs.push(iterative ? plan.gradient() : plan.compileStale(plan, false));
+      if (plan.averages.exist) programs.push(plan.compileStale(plan, true));
     }
     await Promise.all(programs);
   }
@@ -76,18 +81,24 @@ export class NaturalMethod implements Method {
     loadScalars(this.#scalars, rule, step, learningRate);
 
     const kept = this.#kept;
-    const due = step % refreshEvery === 0 || kept === undefined;
-    const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept);
+    const { averages } = plan;
+    const raised = averages.exist && kept !== undefined && this.#damping > kept.damping;
+    const due = step % refreshEvery === 0 || kept === undefined || raised;
+    const averaging = averages.exist && (due || averages.dueAt(step));
+    averages.begin();
+    const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept, averaging);
     const loss = plan.results.loss[0];
     const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
     let status = judge(loss, norm, outcome, this.#damping);
     const damping = outcome.damping;
-    if (!status.startsWith("rejected")) status = (await this.#adaptDamping(plan, loss, due)) ?? status;
+    if (!status.startsWith("rejected"))
+      status = (await this.#adaptDamping(plan, loss, due || averaging)) ?? status;
 
     const accepted = !status.startsWith("rejected");
     if (accepted) {
       if (due && plan.learns) status = (await this.#observe(plan)) ?? status;
       this.state.accept();
+      if (averaging) averages.accept();
       this.#step++;
     } else {
       this.#kept = undefined; // what led to a step that was refused is not used again
@@ -105,8 +116,9 @@ export class NaturalMethod implements Method {
     const settings = given
       ? { ...this.#settings, fisher: { ...fisher, draws: sampledTargets.length } }
       : this.#settings;
-    const plan = this.#newPlan(samples, given ? "given" : "random", settings);
+    const plan = this.#newPlan(samples, given ? "given" : "random", settings, undefined);
     try {
+      plan.averages.begin();
       loadBatch(plan.batch, batch);
       if (given) plan.loadTargets(sampledTargets);
       else this.#drawAhead(plan);
@@ -115,6 +127,8 @@ export class NaturalMethod implements Method {
       if (outcome.failure !== undefined) throw new UsageError(outcome.failure);
       const { program, direction } = await plan.freshDirection();
       await program.run();
+      const refused = plan.refusal();
+      if (refused !== undefined) throw new UsageError(refused);
       return direction;
     } finally {
       plan.dispose();
@@ -136,27 +150,38 @@ export class NaturalMethod implements Method {
         tensors.set(`curvature/${b}/${name}`, { shape, data: last.slots[b][name].slice() });
       }
     });
+    const updates = this.#averages?.updates;
+    for (const [name, tensor] of updates ? this.#averages!.buffer.snapshot() : []) {
+      tensors.set(`curvature/${name}`, tensor);
+    }
     const samples = tensors.size > 0 ? last?.samples : undefined;
-    const values = { step: this.#step, damping: this.#damping, stale, samples, slotDamping: last?.damping };
-    return { tensors, values };
+    const [step, damping, slotDamping] = [this.#step, this.#damping, last?.damping];
+    return { tensors, values: { step, damping, stale, samples, slotDamping, updates } };
   }
 
   recall({ tensors, values }: MethodMemory): void {
     const stale = values.stale === true;
-    const plan = values.samples ? this.#newPlan(Number(values.samples), "random") : undefined;
+    const plan = values.samples
+      ? this.#newPlan(Number(values.samples), "random", this.#settings, undefined)
+      : undefined;
+    const misfit = "the curvature saved is of another solver, Fisher type or structure";
     plan?.blocks.forEach((block, b) => {
       for (const name of savedSlots(block, stale)) {
         const saved = tensors.get(`curvature/${b}/${name}`);
         if (saved?.data.length !== plan.slots[b][name].length) {
-          throw new UsageError("the curvature saved is of another solver, Fisher type or structure");
+          throw new UsageError(misfit);
         }
         plan.slots[b][name].set(saved.data);
       }
     });
+    if (values.updates && !plan?.averages.restore(tensors, "curvature/", Number(values.updates))) {
+      throw new UsageError(misfit);
+    }
     this.#step = Number(values.step);
     this.#damping = Number(values.damping);
     this.#plans.clear();
     this.#last = plan;
+    this.#averages = plan?.averages;
     this.#kept = stale ? plan : undefined;
     if (!plan) return;
     plan.damping = Number(values.slotDamping);
@@ -184,16 +209,20 @@ export class NaturalMethod implements Method {
     const fresh = await plan.fresh();
     const updating = fresh.run();
     if (updating) await updating;
-    return outcome;
+    const failure = plan.refusal();
+    return failure === undefined ? outcome : { ...outcome, failure };
   }
 
-  async #staleStep(plan: NaturalPlan, kept: NaturalPlan): Promise<RefreshOutcome> {
+  /** @param averaging whether the batch enters the moving averages */
+  async #staleStep(plan: NaturalPlan, kept: NaturalPlan, averaging: boolean): Promise<RefreshOutcome> {
     this.#planOf(kept.samples); // counts as a use: other batch sizes must not drive it out of the cache
     if (!kept.blocks.some((block) => block.iterative)) {
-      const stale = plan.staleOf(kept) ?? (await plan.compileStale(kept));
+      if (averaging) plan.drawNoise(this.#problem.random);
+      const stale = plan.staleOf(kept, averaging) ?? (await plan.compileStale(kept, averaging));
       const running = stale.run();
       if (running) await running;
-      return { damping: kept.damping, retries: 0 };
+      const failure = averaging ? plan.refusal() : undefined;
+      return { damping: kept.damping, retries: 0, failure };
     }
     await (await plan.gradient()).run();
     if (plan !== kept) kept.takeGradient(plan);
@@ -203,30 +232,17 @@ export class NaturalMethod implements Method {
     return outcome;
   }
 
-  /** Runs every block's host phase; synchronous as long as every block is. */
+  /** Runs every block's host phase, all at once; synchronous as long as every block is. */
   #refresh(plan: NaturalPlan, stale: boolean): RefreshOutcome | Promise<RefreshOutcome> {
-    const request = { damping: this.#damping, fresh: true, stale };
-    const outcomes: RefreshOutcome[] = [];
-    for (let b = 0; b < plan.blocks.length; b++) {
-      const outcome = plan.blocks[b].refresh(plan.slots[b], request);
-      if (outcome instanceof Promise) return this.#refreshRest(plan, request, outcomes, outcome, b);
-      outcomes.push(outcome);
-    }
-    return plan.blocks.some((block) => block.iterative) ? this.#iterate(plan) : combine(outcomes);
-  }
-
-  async #refreshRest(
-    plan: NaturalPlan,
-    request: { damping: number; fresh: boolean; stale: boolean },
-    outcomes: RefreshOutcome[],
-    pending: Promise<RefreshOutcome>,
-    from: number,
-  ): Promise<RefreshOutcome> {
-    outcomes.push(await pending);
-    for (let b = from + 1; b < plan.blocks.length; b++) {
-      outcomes.push(await plan.blocks[b].refresh(plan.slots[b], request));
-    }
-    return plan.blocks.some((block) => block.iterative) ? this.#iterate(plan) : combine(outcomes);
+    const outcomes = plan.blocks.map((block, b) => {
+      const averages = plan.averages.arrays(b, block);
+      return block.refresh(plan.slots[b], { damping: this.#damping, fresh: true, stale, averages });
+    });
+    const combined = outcomes.some((outcome) => outcome instanceof Promise)
+      ? Promise.all(outcomes).then(combine)
+      : combine(outcomes as RefreshOutcome[]);
+    if (!plan.blocks.some((block) => block.iterative)) return combined;
+    return Promise.resolve(combined).then(() => this.#iterate(plan));
   }
 
   async #iterate(plan: NaturalPlan): Promise<RefreshOutcome> {
@@ -282,11 +298,15 @@ export class NaturalMethod implements Method {
   }
 
   #createPlan(samples: number, draws: Draws): Promise<NaturalPlan> {
-    return this.#plans.getOrCreate(planKey(samples), () => this.#newPlan(samples, draws));
+    return this.#plans.getOrCreate(planKey(samples), () => {
+      const plan = this.#newPlan(samples, draws, this.#settings, this.#averages);
+      this.#averages ??= plan.averages;
+      return plan;
+    });
   }
 
-  #newPlan(samples: number, draws: Draws, settings: NaturalSettings = this.#settings): NaturalPlan {
-    return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws);
+  #newPlan(samples: number, draws: Draws, settings: NaturalSettings, averages: MovingAverages | undefined) {
+    return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws, averages);
   }
 }
 

@@ -1,13 +1,14 @@
 /**
  * The programs of a natural-gradient method for one batch size.
  *
- * - `statistics`: loss, scores, what the host factorizes, the gradient where something needs it
+ * - `statistics`: loss, scores, moving averages, what the host factorizes, the gradient where something needs it
  * - `fresh`: direction of the refresh batch from the slots, what settles with it, and the update
- * - `stale`: loss, gradient, direction by kept slots and the update, in one program
+ * - `stale`: loss, gradient, direction by kept slots and the update, in one program, with moving averages or without
  * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
  * - `gradient`: for blocks that the host solves on every step
  */
 import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../curvature/block.ts";
+import { blockParameters } from "../curvature/partition.ts";
 import {
   type FisherType,
   type GradientScale,
@@ -22,6 +23,7 @@ import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } fro
 import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import { clipDivergence } from "./kl-clip.ts";
+import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
@@ -55,6 +57,7 @@ export class NaturalPlan {
   readonly slots: readonly SlotArrays[];
   /** Noise, or the given targets, of each draw. */
   readonly draws: readonly TypedArray[];
+  readonly averages: MovingAverages;
 
   readonly #problem: Problem;
   readonly #settings: NaturalSettings;
@@ -63,9 +66,11 @@ export class NaturalPlan {
   readonly #sampledTargets: readonly SymbolicTensor[];
   readonly #arrays: Record<string, TypedArray>;
   readonly #programs = new Map<string, Promise<StepProgram>>();
-  /** By the plan whose slots they are bound to. */
+  /** By the plan whose slots they are bound to, without and with moving averages. */
   readonly #stale = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
+  readonly #averaging = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
 
+  /** @param averages those of the method; without them the plan has its own, which start from nothing */
   constructor(
     problem: Problem,
     settings: NaturalSettings,
@@ -73,6 +78,7 @@ export class NaturalPlan {
     scalars: Readonly<Record<string, TypedArray>>,
     samples: number,
     draws: Draws,
+    averages?: MovingAverages,
   ) {
     this.#problem = problem;
     this.#settings = settings;
@@ -82,13 +88,14 @@ export class NaturalPlan {
     this.#traced = traced;
     this.#sampledTargets = drawn.map(({ targets }) => targets);
     this.blocks = blocks;
+    this.averages = averages ?? new MovingAverages(blocks, settings.structure.averaging, problem.dtype);
 
     this.batch = batchArrays(problem, samples);
     this.draws = drawn.map(({ source }) => allocateSpec(source));
     this.slots = this.blocks.map(allocateSlots);
     const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
     this.results = Object.fromEntries(scalarNames.map((name) => [name, allocate(problem.dtype, 1)]));
-    this.#arrays = { ...this.batch, ...scalars, ...this.results };
+    this.#arrays = { ...this.batch, ...scalars, ...this.averages.scalars, ...this.results };
     drawn.forEach(({ name }, k) => {
       this.#arrays[name] = this.draws[k];
     });
@@ -99,18 +106,17 @@ export class NaturalPlan {
       this.#arrays[factorName(layer, "inputs")] = allocateSpec(inputs);
       this.#arrays[factorName(layer, "deltas")] = allocateSpec(deltas);
     }
-    if (this.#needsGradient) {
-      for (const [name, { shape }] of problem.model.parameters) {
-        this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
-      }
+    for (const name of this.#gradientParameters()) {
+      const { shape } = problem.model.parameters.get(name)!;
+      this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
     }
   }
 
-  /** Whether the gradient of the refresh batch is computed beside the statistics. */
-  get #needsGradient(): boolean {
-    return (
-      this.#settings.klClip !== undefined ||
-      this.blocks.some(({ fresh, factored, iterative }) => (!fresh && !factored) || iterative)
+  /** Parameters whose gradient on the refresh batch is computed beside the statistics. */
+  #gradientParameters(): string[] {
+    const all = this.#settings.klClip !== undefined;
+    return this.blocks.flatMap(({ fresh, factored, iterative, layers }) =>
+      all || (!fresh && !factored) || iterative ? blockParameters(layers) : [],
     );
   }
 
@@ -135,10 +141,11 @@ export class NaturalPlan {
   statistics(): Promise<StepProgram> {
     return this.#program("statistics", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
-      this.blocks.forEach(({ statistics }, b) => {
+      this.blocks.forEach(({ statistics, averages = {} }, b) => {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
+        Object.assign(outputs, averageOutputs(b, this.averages.trace(b, averages)));
       });
-      if (this.#needsGradient) this.#addGradient(outputs, { shared: true });
+      this.#addGradient(outputs, { shared: true });
       for (const { layer, inputs, deltas } of this.#gradientFactors()) {
         outputs[factorName(layer, "inputs")] = inputs;
         outputs[factorName(layer, "deltas")] = deltas;
@@ -185,35 +192,60 @@ export class NaturalPlan {
       this.#arrays[`direction/${name}`] = data;
     }
     const program = await this.#program("direction", () => {
-      const { directions } = this.#freshDirections();
-      return Object.fromEntries([...directions].map(([name, node]) => [`direction/${name}`, node]));
+      const { directions, settled } = this.#freshDirections();
+      const outputs = [...directions].map(([name, node]) => [`direction/${name}`, node] as const);
+      return { ...settled, ...Object.fromEntries(outputs) };
     });
     return { program, direction };
   }
 
-  /** Gradient of this batch, direction by the slots of another plan, and the update, once it is compiled. */
-  staleOf(kept: NaturalPlan): StepProgram | undefined {
-    return this.#stale.get(kept);
+  /**
+   * Gradient of this batch, direction by the slots of another plan, and the update, once it is compiled.
+   *
+   * @param averaging whether the batch enters the moving averages
+   */
+  staleOf(kept: NaturalPlan, averaging: boolean): StepProgram | undefined {
+    return (averaging ? this.#averaging : this.#stale).get(kept);
   }
 
-  compileStale(kept: NaturalPlan): Promise<StepProgram> {
+  compileStale(kept: NaturalPlan, averaging: boolean): Promise<StepProgram> {
     const arrays = { ...this.#arrays };
     kept.slots.forEach((slots, b) => {
       for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
     });
+    const { likelihood } = this.#problem;
     const { forward, targets } = this.#traced;
-    const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
-    const { layers } = traceScores(forward, this.#problem.likelihood, targets, LOSS_GRADIENTS);
+    const gradient = traceNamedGradient(likelihood, this.#traced, { shared: averaging });
+    const { layers } = traceScores(forward, likelihood, targets, LOSS_GRADIENTS);
     const directions: Directions = new Map();
+    const averages: Record<string, SymbolicTensor> = {};
     kept.blocks.forEach((block, b) => {
       const own = block.layers.map((layer) => layerVector(layer, gradient));
       const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
-      collect(directions, block, block.stale(own, kept.#slotInputs(b), factors));
+      const slots = kept.#slotInputs(b);
+      const updated = averaging ? this.#updatedAverages(b, slots) : {};
+      Object.assign(averages, averageOutputs(b, updated));
+      collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
     });
-    const outputs = { loss: this.#loss(), ...this.#update(directions, () => gradient) };
-    return this.#stale.getOrCreate(kept, () =>
-      StepProgram.compile(this.#problem.runtime, outputs, this.#state, arrays),
+    const outputs = { loss: this.#loss(), ...averages, ...this.#update(directions, () => gradient) };
+    return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
+      this.#compile(outputs, arrays),
     );
+  }
+
+  /** All averages of a block with this batch, which reads slots that another may have left. */
+  #updatedAverages(b: number, kept: SlotSymbols): SlotSymbols {
+    const { averages, settled, statistics } = this.blocks[b];
+    return this.averages.trace(b, { ...averages, ...settled?.trace({ ...kept, ...statistics }) });
+  }
+
+  /** In words why the averages that a step proposes cannot be used. */
+  refusal(): string | undefined {
+    for (let b = 0; b < this.blocks.length; b++) {
+      const refused = this.blocks[b].refusal?.(this.averages.arrays(b, this.blocks[b]).next);
+      if (refused !== undefined) return refused;
+    }
+    return undefined;
   }
 
   /** Takes over what outlives a refresh from the plan of the last one; zero where there is none. */
@@ -232,7 +264,7 @@ export class NaturalPlan {
     this.slots.forEach((slots, b) => {
       slots.gradient.set(other.slots[b].gradient);
     });
-    for (const parameter of this.#problem.model.parameters.keys()) {
+    for (const parameter of this.#gradientParameters()) {
       const name = gradientName(parameter);
       this.#arrays[name].set(other.#arrays[name]);
     }
@@ -287,6 +319,7 @@ export class NaturalPlan {
 
   dispose(): void {
     this.#stale.clear();
+    this.#averaging.clear();
     for (const program of this.#programs.values()) {
       program.then((compiled) => compiled.dispose()).catch(() => {});
     }
@@ -298,7 +331,7 @@ export class NaturalPlan {
 
   #addGradient(outputs: Record<string, SymbolicTensor>, scale: GradientScale): void {
     const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, scale);
-    for (const [name, node] of gradient) outputs[gradientName(name)] = node;
+    for (const name of this.#gradientParameters()) outputs[gradientName(name)] = gradient.get(name)!;
     this.blocks.forEach(({ iterative, layers }, b) => {
       if (!iterative) return;
       outputs[slotName(b, "gradient")] = iterative.flatten(
@@ -319,12 +352,13 @@ export class NaturalPlan {
   #slotInputs(b: number): SlotSymbols {
     const { statistics, refreshed } = this.blocks[b];
     const specs = Object.entries({ ...statistics, ...refreshed });
-    return Object.fromEntries(
-      specs.map(([name, { shape, dtype }]) => [name, input(slotName(b, name), shape, dtype)]),
+    const slots = specs.map(
+      ([name, { shape, dtype }]) => [name, input(slotName(b, name), shape, dtype)] as const,
     );
+    return { ...Object.fromEntries(slots), ...this.averages.inputs(b, this.blocks[b]) };
   }
 
-  /** Directions of the refresh batch, and the slots that settle with them, by the names of their arrays. */
+  /** Directions of the refresh batch, and the averages that settle with them, as outputs. */
   #freshDirections(): { directions: Directions; settled: Record<string, SymbolicTensor> } {
     const directions: Directions = new Map();
     const settled: Record<string, SymbolicTensor> = {};
@@ -335,9 +369,9 @@ export class NaturalPlan {
     }));
     this.blocks.forEach((block, b) => {
       const kept = this.#slotInputs(b);
-      const fresh = block.settle?.(kept) ?? {};
-      for (const [name, node] of Object.entries(fresh)) settled[slotName(b, name)] = node;
-      const slots = { ...kept, ...fresh };
+      const updated = this.averages.trace(b, block.settled?.trace(kept) ?? {});
+      Object.assign(settled, averageOutputs(b, updated));
+      const slots = { ...kept, ...updated };
       const result = block.fresh
         ? block.fresh(slots)
         : block.stale(
@@ -364,10 +398,17 @@ export class NaturalPlan {
   #program(key: string, trace: () => Record<string, SymbolicTensor>): Promise<StepProgram> {
     let program = this.#programs.get(key);
     if (!program) {
-      program = StepProgram.compile(this.#problem.runtime, trace(), this.#state, this.#arrays);
+      program = this.#compile(trace(), this.#arrays);
       this.#programs.set(key, program);
     }
     return program;
+  }
+
+  #compile(
+    outputs: Record<string, SymbolicTensor>,
+    arrays: Record<string, TypedArray>,
+  ): Promise<StepProgram> {
+    return StepProgram.compile(this.#problem.runtime, outputs, [this.#state, this.averages.buffer], arrays);
   }
 }
 

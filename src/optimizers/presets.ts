@@ -6,7 +6,7 @@ import { diagonalStructure } from "../curvature/diagonal.ts";
 import { ekfacStructure } from "../curvature/ekfac.ts";
 import { exactStructure } from "../curvature/exact.ts";
 import { kbfgsStructure } from "../curvature/kbfgs.ts";
-import { kfacStructure } from "../curvature/kfac.ts";
+import { type KfacForm, kfacStructure } from "../curvature/kfac.ts";
 import { layerWiseStructure } from "../curvature/layer-wise.ts";
 import { matrixFreeStructure } from "../curvature/matrix-free.ts";
 import { checkOutputMetric, type OutputMetric } from "../curvature/output-metric.ts";
@@ -142,34 +142,35 @@ export function kbfgs(options: KbfgsOptions = {}): Optimizer {
 export interface KfacOptions extends Omit<NaturalOptions, "solver"> {
   /** Bound of ε in the moving averages of the factors, in [0, 1); default 0.95. */
   readonly decay?: number;
-  /** Whether the factors' dampings follow their traces; default true. */
+  /** Steps between updates of the averages, a divisor of `refreshEvery`; default 1. */
+  readonly statisticsEvery?: number;
+  /** Each factor damped and inverted, or their product damped exactly in its eigenbasis; default `"inverse"`. */
+  readonly form?: KfacForm;
+  /** Whether the factors' dampings follow their traces, in the form `"inverse"`; default true. */
   readonly piDamping?: boolean;
 }
 
-/** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.003 by default. The averages are updated on every step. */
+/** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.003 by default. */
 export function kfac(options: KfacOptions = {}): Optimizer {
-  const { decay = 0.95, piDamping = true, refreshEvery = 1 } = options;
-  const structure = kfacStructure({ decay, piDamping, refreshEvery });
+  const { decay = 0.95, refreshEvery = 1, statisticsEvery = 1, piDamping = true, form = "inverse" } = options;
+  const structure = kfacStructure({ decay, refreshEvery, statisticsEvery, piDamping, form });
   const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.003 } as const;
-  return { ...naturalGradient("kfac", structure, { ...options, refreshEvery: 1 }, defaults), options };
+  return naturalGradient("kfac", structure, options, defaults);
 }
 
 export interface EkfacOptions extends Omit<NaturalOptions, "solver"> {
   /** Bound of ε in the moving averages of factors and scale, in [0, 1); default 0.95. */
   readonly decay?: number;
-  /** Steps between refreshes of the scale, a divisor of `refreshEvery`, which is the basis's; default 1. */
+  /** Steps between updates of the scale and of the factors, a divisor of `refreshEvery`, which is the basis's; default 1. */
   readonly scaleEvery?: number;
 }
 
 /** EKFAC [George18]; Monte-Carlo Fisher, η = 0.03, λ = 0.003 by default. */
 export function ekfac(options: EkfacOptions = {}): Optimizer {
   const { decay = 0.95, refreshEvery = 1, scaleEvery = 1 } = options;
-  const structure = ekfacStructure({ decay, refreshEvery, scaleEvery });
+  const structure = ekfacStructure({ decay, refreshEvery, statisticsEvery: scaleEvery });
   const defaults = { fisher: "monte-carlo", learningRate: 0.03, damping: 0.003 } as const;
-  return {
-    ...naturalGradient("ekfac", structure, { ...options, refreshEvery: scaleEvery }, defaults),
-    options,
-  };
+  return naturalGradient("ekfac", structure, options, defaults);
 }
 
 /** What methods take that solve by conjugate gradients on products with the whole matrix. */

@@ -195,7 +195,7 @@ export const methods: readonly MethodInfo[] = [
     kind: "natural",
     summary: "Kronecker product of two small matrices for each layer",
     reference: "Martens & Grosse 2015",
-    options: [...elementwise, "decay", "piDamping"],
+    options: [...elementwise, "decay", "statisticsEvery", "form", "piDamping"],
     defaults: { learningRate: 0.1, damping: 0.003 },
     create: (options) => kfac(options as unknown as KfacOptions),
   },

@@ -1,8 +1,8 @@
-/** A compiled program tied to a double buffer and to fixed arrays. */
+/** A compiled program tied to double buffers and to fixed arrays. */
 import type { NamedOutputs } from "../graph/index.ts";
 import { compile, type Program } from "../runtime/program.ts";
 import type { Arrays, Binding, Runtime } from "../runtime/session.ts";
-import type { DoubleBuffer, Side } from "./double-buffer.ts";
+import type { DoubleBuffer } from "./double-buffer.ts";
 
 /** Prefix of outputs that go to the side of the buffer that is not current. */
 export const NEXT = "next/";
@@ -10,39 +10,41 @@ export const NEXT = "next/";
 export const PROPOSED = "proposed/";
 
 /**
- * Runs a program on whichever side of the buffer is current. Inputs are found by name among the buffer's tensors and
+ * Runs a program on whichever sides of the buffers are current. Inputs are found by name among the buffers' tensors and
  * the fixed arrays, outputs likewise, where `next/x` is the proposed value of the tensor `x`.
  */
 export class StepProgram {
   readonly #program: Program;
-  readonly #state: DoubleBuffer;
+  readonly #buffers: readonly DoubleBuffer[];
   readonly #arrays: Arrays;
-  readonly #bindings: [Binding | undefined, Binding | undefined] = [undefined, undefined];
+  /** By the buffers' sides, a bit each. */
+  readonly #bindings: (Binding | undefined)[] = [];
 
-  constructor(program: Program, state: DoubleBuffer, arrays: Arrays) {
+  constructor(program: Program, buffers: readonly DoubleBuffer[], arrays: Arrays) {
     this.#program = program;
-    this.#state = state;
+    this.#buffers = buffers;
     this.#arrays = arrays;
   }
 
   static async compile(
     runtime: Runtime,
     outputs: NamedOutputs,
-    state: DoubleBuffer,
+    buffers: readonly DoubleBuffer[],
     arrays: Arrays,
   ): Promise<StepProgram> {
-    return new StepProgram(await compile(runtime, outputs), state, arrays);
+    return new StepProgram(await compile(runtime, outputs), buffers, arrays);
   }
 
   run(): void | Promise<void> {
-    const side = this.#state.front;
-    const binding = (this.#bindings[side] ??= this.#bind(side));
+    let sides = 0;
+    for (const { front } of this.#buffers) sides = 2 * sides + front;
+    const binding = (this.#bindings[sides] ??= this.#bind());
     return binding.run();
   }
 
-  #bind(side: Side): Binding {
-    const current = this.#state.side(side);
-    const proposed = this.#state.side(side === 0 ? 1 : 0);
+  #bind(): Binding {
+    const current = Object.assign({}, ...this.#buffers.map((buffer) => buffer.current));
+    const proposed: Arrays = Object.assign({}, ...this.#buffers.map((buffer) => buffer.proposed));
     const prefixed = (prefix: string) =>
       Object.fromEntries(Object.entries(proposed).map(([name, array]) => [prefix + name, array]));
     const feeds = { ...this.#arrays, ...current, ...prefixed(PROPOSED) };

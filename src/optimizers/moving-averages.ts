@@ -1,0 +1,109 @@
+/**
+ * The moving averages of a method's blocks, X ← εX + (1 − ε)X_new.
+ *
+ * They have a double buffer of their own, for not every step updates them: it changes sides when a step that took statistics
+ * is accepted. A rejected step leaves it alone, as it leaves the parameters.
+ */
+import type { AverageArrays, CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "../curvature/block.ts";
+import type { Averaging } from "../curvature/structure.ts";
+import { add, input, multiply, type SymbolicTensor, subtract } from "../graph/index.ts";
+import { allocate, type FloatDType, type NamedTensors, type TypedArray } from "../tensor.ts";
+import { DoubleBuffer } from "./double-buffer.ts";
+import { NEXT } from "./step-program.ts";
+
+/** ε as programs are fed it. */
+const EPSILON = "averageDecay";
+
+export class MovingAverages {
+  readonly buffer: DoubleBuffer;
+  /** What programs are fed beside the buffer. */
+  readonly scalars: Readonly<Record<string, TypedArray>>;
+  /** Updates that accepted steps made. */
+  updates = 0;
+  readonly #averaging: Averaging | undefined;
+  readonly #dtype: FloatDType;
+
+  constructor(blocks: readonly CurvatureBlock[], averaging: Averaging | undefined, dtype: FloatDType) {
+    const specs = blocks.flatMap((block, b) =>
+      Object.entries(averageSpecs(block)).map(([name, spec]) => [averageName(b, name), spec] as const),
+    );
+    this.buffer = new DoubleBuffer(new Map(specs));
+    this.scalars = { [EPSILON]: allocate(dtype, 1) };
+    this.#averaging = averaging;
+    this.#dtype = dtype;
+  }
+
+  /** Whether there are any. */
+  get exist(): boolean {
+    return this.buffer.specs.size > 0;
+  }
+
+  /** Whether the step of this number updates them, refresh or not. */
+  dueAt(step: number): boolean {
+    return this.#averaging !== undefined && step % this.#averaging.every === 0;
+  }
+
+  /** Writes ε of the update that is to come. */
+  begin(): void {
+    if (this.#averaging) this.scalars[EPSILON][0] = this.#averaging.decay(this.updates + 1);
+  }
+
+  accept(): void {
+    this.buffer.accept();
+    this.updates++;
+  }
+
+  /** Traces the update of some of a block's averages. */
+  trace(b: number, values: SlotSymbols): SlotSymbols {
+    const epsilon = input(EPSILON, [], this.#dtype);
+    const share = subtract(1, epsilon);
+    return Object.fromEntries(
+      Object.entries(values).map(([name, value]) => {
+        const kept = input(averageName(b, name), value.shape, value.dtype);
+        return [name, add(multiply(kept, epsilon), multiply(value, share))];
+      }),
+    );
+  }
+
+  /** A block's current averages as inputs of a program. */
+  inputs(b: number, block: CurvatureBlock): SlotSymbols {
+    return Object.fromEntries(
+      Object.entries(averageSpecs(block)).map(([name, { shape, dtype }]) => {
+        return [name, input(averageName(b, name), shape, dtype)];
+      }),
+    );
+  }
+
+  /** A block's arrays. */
+  arrays(b: number, block: CurvatureBlock): AverageArrays {
+    const of = (side: Readonly<Record<string, TypedArray>>): SlotArrays =>
+      Object.fromEntries(Object.keys(averageSpecs(block)).map((name) => [name, side[averageName(b, name)]]));
+    return { current: of(this.buffer.current), next: of(this.buffer.proposed) };
+  }
+
+  /** Continues from saved averages, their names after `prefix`; false where they are not of these blocks. */
+  restore(saved: NamedTensors, prefix: string, updates: number): boolean {
+    for (const [name, own] of Object.entries(this.buffer.current)) {
+      const tensor = saved.get(prefix + name);
+      if (tensor?.data.length !== own.length) return false;
+      own.set(tensor.data);
+    }
+    this.updates = updates;
+    return true;
+  }
+}
+
+/** Updated averages as outputs of a program. */
+export function averageOutputs(b: number, updated: SlotSymbols): Record<string, SymbolicTensor> {
+  return Object.fromEntries(
+    Object.entries(updated).map(([name, node]) => [NEXT + averageName(b, name), node]),
+  );
+}
+
+function averageSpecs({ averages = {}, settled }: CurvatureBlock): Readonly<Record<string, SlotSpec>> {
+  return { ...averages, ...settled?.specs };
+}
+
+function averageName(b: number, name: string): string {
+  return `average/${b}/${name}`;
+}
