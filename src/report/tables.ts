@@ -180,14 +180,15 @@ function swatch({ index }: RunSummary): Html {
   return html`<span class="swatch" style="border-color: ${color}; background: ${fill}"></span>`;
 }
 
-function headingCell(heading: string, numeric: boolean): Html {
+/** A heading of a column, with its scope. */
+export function headingCell(heading: string, numeric: boolean): Html {
   return numeric
     ? html`<th scope="col" class="number">${heading}</th>`
     : html`<th scope="col">${heading}</th>`;
 }
 
 /** A table wider than the page scrolls by itself, by keyboard too. */
-function scrolling(label: string, table: Html): Html {
+export function scrolling(label: string, table: Html): Html {
   return html`<div class="scrolling" role="region" aria-label="${label}" tabindex="0">${table}</div>`;
 }
 
