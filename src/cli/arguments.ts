@@ -43,6 +43,16 @@ export function oneOf<T extends string>(flag: string, choices: readonly T[]): Pa
   };
 }
 
+/** `16,32,64` → [16, 32, 64]. */
+export function positiveIntegers(flag: string): Parser<number[]> {
+  return (text) => {
+    const values = text.split(",").map(toNumber);
+    const valid = values.every((value) => Number.isSafeInteger(value) && value > 0);
+    requireOption(valid, flag, text, "positive integers, separated by commas");
+    return values;
+  };
+}
+
 /** `32,16` → [32, 16]; `none` → []. */
 export function hiddenLayers(text: string): number[] {
   if (text === "none") return [];

@@ -1,5 +1,6 @@
 /** The command line as a whole: one file for each command, errors in one line, exit codes. */
 import { Command } from "commander";
+import { addBenchCommand } from "./bench.ts";
 import { addCompareCommand } from "./compare.ts";
 import { addDataCommand } from "./data.ts";
 import { addDoctorCommand } from "./doctor.ts";
@@ -54,6 +55,7 @@ function buildProgram(args: readonly string[]): Command {
   addMethodsCommand(program);
   addDataCommand(program);
   addResumeCommand(program, args);
+  addBenchCommand(program, args);
   addDoctorCommand(program);
   return program;
 }

@@ -3,7 +3,6 @@ import { cpus } from "node:os";
 import type { DataSplit } from "../data/index.ts";
 import { lapackInfo } from "../linalg/index.ts";
 import { type ReportContext, type RunRecord, writeReport } from "../training/run-folder.ts";
-import type { Trainer } from "../training/trainer.ts";
 import { natgradVersion } from "./version.ts";
 
 export interface ReportParts {
@@ -31,12 +30,12 @@ export async function saveReport(parts: ReportParts, runs: readonly RunRecord[])
   return writeReport(folder, renderReport(context, runs));
 }
 
-/** What computed, in lines for people. */
-export function describeEnvironment(trainer: Trainer): string[] {
+/** What computed, in lines for people: a trainer, or a runtime. */
+export function describeEnvironment(engine: { describe(): string[] }): string[] {
   const { library, version, reason } = lapackInfo();
   return [
     `natgrad ${natgradVersion()}, Node ${process.versions.node}, ${process.platform} ${process.arch}`,
-    ...trainer.describe(),
+    ...engine.describe(),
     library ? `LAPACK: ${version ?? library}` : `LAPACK: none (${reason})`,
     `${cpus()[0]?.model.trim() ?? "unknown processor"}`,
   ];

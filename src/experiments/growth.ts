@@ -61,6 +61,18 @@ export interface GrowthSweep {
   readonly curves: readonly GrowthCurve[];
 }
 
+/** `growth.json`: all it takes to draw the figure, and to measure it again. */
+export interface GrowthResult {
+  readonly format: "natgrad growth 1";
+  readonly command: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** What computed, in lines for people. */
+  readonly environment: readonly string[];
+  readonly plan: GrowthPlan;
+  readonly sweeps: readonly GrowthSweep[];
+}
+
 /** Who listens while it is measured. */
 export interface GrowthListener {
   readonly signal?: AbortSignal;
@@ -83,18 +95,27 @@ const NODE_OPTIONS = ["--max-semi-space-size=1"];
  * @param plan its methods of `growthMethods`, its sizes positive integers
  */
 export async function measureGrowth(plan: GrowthPlan, listener: GrowthListener = {}): Promise<GrowthSweep[]> {
-  const sweeps: GrowthSweep[] = [];
   const outcomes = new Map<string, Promise<PointOutcome>>(); // the two axes cross in one network
+  const runOnce = (request: PointRequest) => {
+    const key = `${request.method} ${request.width} ${request.depth}`;
+    const outcome = outcomes.get(key) ?? runPoint(request, plan.timeLimit, listener.signal);
+    outcomes.set(key, outcome);
+    return outcome;
+  };
+  const sweeps: GrowthSweep[] = [];
   for (const axis of ["width", "depth"] as const) {
-    const sizes = sizesOf(plan, axis);
     const curves = plan.methods.map((method) => new Curve(axis, method));
-    for (const x of sizes) {
-      for (const curve of curves) {
-        const left = curve.refuse(x, plan);
-        const outcome = left === undefined ? await runOnce(curve.request(x, plan)) : left;
-        if (listener.signal?.aborted) break;
-        if (outcome.kind === "measured") listener.onPoint?.(axis, curve.method, curve.add(x, outcome.point));
-        else listener.onLeftOut?.(axis, curve.method, curve.leave(x, outcome, plan));
+    const sizes = sizesOf(plan, axis);
+    for (const [x, curve] of sizes.flatMap((x) => curves.map((curve) => [x, curve] as const))) {
+      if (listener.signal?.aborted) break;
+      const outcome = curve.refuse(x, plan) ?? (await runOnce(curve.request(x, plan)));
+      if (listener.signal?.aborted) break;
+      if (outcome.kind === "measured") {
+        const point = curve.add(x, outcome.point);
+        listener.onPoint?.(axis, curve.method, point);
+      } else {
+        const leftOut = curve.leave(x, outcome, plan);
+        listener.onLeftOut?.(axis, curve.method, leftOut);
       }
     }
     const fixed =
@@ -102,13 +123,6 @@ export async function measureGrowth(plan: GrowthPlan, listener: GrowthListener =
     sweeps.push({ axis, sizes, fixed, curves: curves.map((curve) => curve.fitted()) });
   }
   return sweeps;
-
-  function runOnce(request: PointRequest): Promise<PointOutcome> {
-    const key = `${request.method} ${request.width} ${request.depth}`;
-    const outcome = outcomes.get(key) ?? runPoint(request, plan.timeLimit, listener.signal);
-    outcomes.set(key, outcome);
-    return outcome;
-  }
 }
 
 /** How many points a plan has, left out or not. */

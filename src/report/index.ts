@@ -1,2 +1,3 @@
 export { renderComparisonFigure } from "./figures.ts";
+export { renderGrowthReport } from "./growth.ts";
 export { renderReport } from "./report.ts";
