@@ -16,7 +16,7 @@ import { add, concatenate, matmul, multiply, reshape, type SymbolicTensor } from
 import { type SymmetricEigen, symmetricEigen, symmetricEigenAsync } from "../linalg/index.ts";
 import type { RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { failed, LARGEST_SYNCHRONOUS_ORDER } from "./factorize.ts";
-import { factorOrders, factorsAreCheaper, inputFactor, outputFactor, whenBoth } from "./kronecker.ts";
+import { factorOrders, factorsAreCheaper, loadInputFactor, loadOutputFactor, whenBoth } from "./kronecker.ts";
 
 export function basisSlots(layer: LayerScores): Record<string, SlotSpec> {
   const { dtype } = layer.deltas;
@@ -41,10 +41,14 @@ export function refreshBasis(
   use: (outputs: Float64Array, inputs: Float64Array) => void,
 ): RefreshOutcome | Promise<RefreshOutcome> {
   const orders = factorOrders(layer);
+  const a = new Float64Array(orders.inputs ** 2);
+  const g = new Float64Array(orders.outputs ** 2);
+  loadInputFactor(a, averages, layer);
+  loadOutputFactor(g, averages);
   const rounding = layer.deltas.dtype === "float64" ? Number.EPSILON : 2 ** -23;
   return whenBoth(
-    decompose(inputFactor(averages, layer), orders.inputs),
-    decompose(outputFactor(averages), orders.outputs),
+    decompose(a, orders.inputs),
+    decompose(g, orders.outputs),
     (input, output): RefreshOutcome => {
       if (input.failure !== undefined) return { damping, retries: 0, failure: input.failure };
       if (output.failure !== undefined) return { damping, retries: 0, failure: output.failure };

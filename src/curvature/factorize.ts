@@ -69,36 +69,47 @@ async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> 
   return succeeded(result);
 }
 
-/** How an inversion ended, with the inverse (n, n) where there is one. */
-export interface DampedInverse extends RefreshOutcome {
-  readonly inverse?: Float64Array;
-}
-
 /**
- * (K + λI)⁻¹, with more damping where that fails.
- *
- * @param matrix (n, n); only the lower triangle is read
+ * Damped inverses of one matrix that changes. Its memory is kept: fresh arrays at every refresh would cost as much in page faults
+ * and garbage collections as a third of the inversion.
  */
-export function invertDamped(
-  matrix: Float64Array,
-  order: number,
-  damping: number,
-): DampedInverse | Promise<DampedInverse> {
-  if (order > LARGEST_SYNCHRONOUS_ORDER) return invertInBackground(matrix, order, damping);
-  const factor = workspace.factor.subarray(0, order * order);
-  const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
-  if (result.failure !== undefined) return failed(damping, result.failure);
-  return { ...succeeded(result), inverse: choleskyInverse(result.factor, order) };
-}
+export class DampedInverter {
+  readonly #order: number;
+  #matrix: Float64Array | undefined;
+  #inverse: Float64Array | undefined;
 
-async function invertInBackground(
-  matrix: Float64Array,
-  order: number,
-  damping: number,
-): Promise<DampedInverse> {
-  const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
-  if (result.failure !== undefined) return failed(damping, result.failure);
-  return { ...succeeded(result), inverse: await choleskyInverseAsync(result.factor, order) };
+  constructor(order: number) {
+    this.#order = order;
+  }
+
+  /** Where K is to be written, (n, n); only the lower triangle is read. */
+  get matrix(): Float64Array {
+    return (this.#matrix ??= new Float64Array(this.#order ** 2));
+  }
+
+  /** (K + λI)⁻¹, (n, n), once {@link invert} has ended well; overwritten by the next. */
+  get inverse(): Float64Array {
+    return (this.#inverse ??= new Float64Array(this.#order ** 2));
+  }
+
+  /** Inverts K + λI, with more damping where that fails. */
+  invert(damping: number): RefreshOutcome | Promise<RefreshOutcome> {
+    if (this.#order > LARGEST_SYNCHRONOUS_ORDER) return this.#invertInBackground(damping);
+    const { matrix, inverse } = this;
+    const result = dampedCholesky(matrix, this.#order, damping, { ...retries(damping), factor: inverse });
+    if (result.failure !== undefined) return failed(damping, result.failure);
+    choleskyInverse(inverse, this.#order, inverse);
+    return succeeded(result);
+  }
+
+  async #invertInBackground(damping: number): Promise<RefreshOutcome> {
+    const { matrix, inverse } = this;
+    const options = { ...retries(damping), factor: inverse };
+    const result = await dampedCholeskyAsync(matrix, this.#order, damping, options);
+    if (result.failure !== undefined) return failed(damping, result.failure);
+    await choleskyInverseAsync(inverse, this.#order, inverse);
+    return succeeded(result);
+  }
 }
 
 const NOT_FINITE = "the solution of a block is not finite";

@@ -23,7 +23,7 @@ import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/inde
 import { add, matmul, multiply, reshape, slice } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
-import { type DampedInverse, invertDamped } from "./factorize.ts";
+import { DampedInverter } from "./factorize.ts";
 import { kfacEigenBlock } from "./kfac-eigen.ts";
 import {
   checkKronecker,
@@ -33,9 +33,9 @@ import {
   factorOrders,
   factorRefusal,
   factorsAreCheaper,
-  inputFactor,
   type KroneckerSettings,
-  outputFactor,
+  loadInputFactor,
+  loadOutputFactor,
   trace,
   whenBoth,
 } from "./kronecker.ts";
@@ -74,6 +74,8 @@ function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: n
   const { dtype } = layer.deltas;
   const memoryBytes = (3 * bytesPerElement(dtype) + 3 * 8) * (orders.inputs ** 2 + orders.outputs ** 2);
   checkMemory("kfac", layer, memoryBytes, memoryLimit);
+  const a = new DampedInverter(orders.inputs);
+  const g = new DampedInverter(orders.outputs);
 
   return {
     layers: [layer],
@@ -91,14 +93,17 @@ function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: n
     refresh(slots, { damping, averages: { next } }) {
       const failure = factorRefusal(next, layer);
       if (failure !== undefined) return { damping, retries: 0, failure };
-      const [a, g] = [inputFactor(next, layer), outputFactor(next)];
-      const pi = piDamping ? balance(a, orders.inputs, g, orders.outputs) : 1;
+      loadInputFactor(a.matrix, next, layer);
+      loadOutputFactor(g.matrix, next);
+      const pi = piDamping ? balance(a.matrix, orders.inputs, g.matrix, orders.outputs) : 1;
       const root = Math.sqrt(damping);
-      return whenBoth(
-        invertDamped(a, orders.inputs, pi * root),
-        invertDamped(g, orders.outputs, root / pi),
-        (input, output) => keep(slots, layer, input, output, damping),
-      );
+      return whenBoth(a.invert(pi * root), g.invert(root / pi), (input, output) => {
+        const outcome = together(input, output, damping);
+        if (outcome.failure !== undefined) return outcome;
+        splitColumns(a.inverse, layer, slots);
+        slots.outputInverse.set(g.inverse);
+        return outcome;
+      });
     },
     factored: factorsAreCheaper(layer),
     stale: ([gradient], slots, factors) =>
@@ -118,20 +123,11 @@ function inverseSlots(layer: LayerScores): Record<string, SlotSpec> {
   };
 }
 
-/** Writes both inverses, where there are both; their dampings multiply to λ. */
-function keep(
-  slots: SlotArrays,
-  layer: LayerScores,
-  input: DampedInverse,
-  output: DampedInverse,
-  damping: number,
-): RefreshOutcome {
+/** The outcome of both inversions, whose dampings multiply to λ. */
+function together(input: RefreshOutcome, output: RefreshOutcome, damping: number): RefreshOutcome {
   const retries = Math.max(input.retries, output.retries);
   const failure = input.failure ?? output.failure;
-  if (failure !== undefined) return { damping, retries, failure };
-  slots.outputInverse.set(output.inverse!);
-  splitColumns(input.inverse!, layer, slots);
-  return { damping: retries === 0 ? damping : input.damping * output.damping, retries };
+  return { damping: retries === 0 ? damping : input.damping * output.damping, retries, failure };
 }
 
 /** The weights' columns of A⁻¹ and the bias's. */

@@ -52,24 +52,29 @@ export function factorAverages({ inputs, deltas, bias }: LayerScores): SlotSymbo
   return bias === undefined ? covariances : { ...covariances, inputMean: mean(inputs, [0]) };
 }
 
-/** A, (F̄, F̄) in float64, its lower triangle. */
-export function inputFactor({ inputCovariance, inputMean }: SlotArrays, layer: LayerScores): Float64Array {
-  if (layer.bias === undefined) return new Float64Array(inputCovariance);
+/** Writes A, (F̄, F̄) in float64, its lower triangle. */
+export function loadInputFactor(
+  target: Float64Array,
+  { inputCovariance, inputMean }: SlotArrays,
+  layer: LayerScores,
+): void {
+  if (layer.bias === undefined) {
+    target.set(inputCovariance);
+    return;
+  }
   const features = layer.inputs.shape[1];
   const { biasInput } = layer;
   const order = features + 1;
-  const factor = new Float64Array(order * order);
   for (let row = 0; row < features; row++) {
-    factor.set(inputCovariance.subarray(row * features, (row + 1) * features), row * order);
+    target.set(inputCovariance.subarray(row * features, (row + 1) * features), row * order);
   }
-  for (let k = 0; k < features; k++) factor[features * order + k] = biasInput * inputMean[k];
-  factor[order * order - 1] = biasInput ** 2;
-  return factor;
+  for (let k = 0; k < features; k++) target[features * order + k] = biasInput * inputMean[k];
+  target[order * order - 1] = biasInput ** 2;
 }
 
-/** G, (O, O) in float64. */
-export function outputFactor({ outputCovariance }: SlotArrays): Float64Array {
-  return new Float64Array(outputCovariance);
+/** Writes G, (O, O) in float64. */
+export function loadOutputFactor(target: Float64Array, { outputCovariance }: SlotArrays): void {
+  target.set(outputCovariance);
 }
 
 /** Says which covariance is not finite: no element exceeds the largest of the diagonal. */

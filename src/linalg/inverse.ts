@@ -35,15 +35,20 @@ export function spdInverseAsync(a: Float64Array, n: number): Promise<SpdInverse>
  * (L Lᵀ)⁻¹ from the factor, full and exactly symmetric.
  *
  * @param l (n, n) as {@link cholesky} leaves it
+ * @param inverse where the inverse is written, (n, n); `l` itself will do
  * @throws when the inverse is not finite, as of a singular or nearly singular L
  */
-export function choleskyInverse(l: Float64Array, n: number): Float64Array {
-  return finish(choleskyInverseSteps(l, n));
+export function choleskyInverse(l: Float64Array, n: number, inverse?: Float64Array): Float64Array {
+  return finish(choleskyInverseSteps(l, n, inverse));
 }
 
 /** {@link choleskyInverse} that lets the event loop breathe. */
-export function choleskyInverseAsync(l: Float64Array, n: number): Promise<Float64Array> {
-  return cooperate(choleskyInverseSteps(l, n));
+export function choleskyInverseAsync(
+  l: Float64Array,
+  n: number,
+  inverse?: Float64Array,
+): Promise<Float64Array> {
+  return cooperate(choleskyInverseSteps(l, n, inverse));
 }
 
 function* spdInverseSteps(a: Float64Array, n: number): Steps<SpdInverse> {
@@ -54,7 +59,7 @@ function* spdInverseSteps(a: Float64Array, n: number): Steps<SpdInverse> {
   if (failed !== 0) {
     return { failure: `the matrix is not positive definite (leading minor of order ${failed} of ${n})` };
   }
-  const inverse = yield* unchecked(factor, n);
+  const inverse = yield* unchecked(factor, n, factor);
   let finite = true;
   yield* overRows(n, n, (from, to) => {
     finite &&= allFinite(inverse, from * n, to * n);
@@ -62,19 +67,24 @@ function* spdInverseSteps(a: Float64Array, n: number): Steps<SpdInverse> {
   return finite ? { inverse } : { failure: "the inverse is not finite: the matrix is nearly singular" };
 }
 
-function* choleskyInverseSteps(l: Float64Array, n: number): Steps<Float64Array> {
+function* choleskyInverseSteps(
+  l: Float64Array,
+  n: number,
+  inverse: Float64Array = new Float64Array(n * n),
+): Steps<Float64Array> {
   requireMatrix("l", l, n, n);
-  const inverse = yield* unchecked(l, n);
+  requireMatrix("inverse", inverse, n, n);
+  yield* unchecked(l, n, inverse);
   yield* requireFinite(inverse, n);
   return inverse;
 }
 
-function* unchecked(l: Float64Array, n: number): Steps<Float64Array> {
-  const inverse = new Float64Array(n * n);
+function* unchecked(l: Float64Array, n: number, inverse: Float64Array): Steps<Float64Array> {
   if (n === 0) return inverse;
   const lapack = activeLapack();
   if (lapack) {
-    yield* overRows(n, n, (from, to) => inverse.set(l.subarray(from * n, to * n), from * n));
+    if (inverse !== l)
+      yield* overRows(n, n, (from, to) => inverse.set(l.subarray(from * n, to * n), from * n));
     const call = lapack.dpotri(inverse, n);
     yield call;
     if (call.info !== 0) inverse.fill(Infinity);
