@@ -1,6 +1,6 @@
 /** The figures of docs/choosing.md: which method the results speak for, aim by aim. */
 import { findMethod } from "../../src/optimizers/index.ts";
-import { markdownTable, times } from "./markdown.ts";
+import { markdownTable, percent, times } from "./markdown.ts";
 import type { Results } from "./results.ts";
 import { type Combination, combine, type Standing, standings } from "./summary.ts";
 
@@ -20,7 +20,8 @@ ${parts(combinations)}`;
 /** What somebody wants, and how a method's standing on that reads. */
 interface Aim {
   readonly want: string;
-  readonly among?: (one: Standing) => boolean;
+  /** Who is asked, given all standings by mean place; default everybody. */
+  readonly among?: (one: Standing, all: readonly Standing[]) => boolean;
   /** The lowest wins. */
   readonly value: (one: Standing) => number;
   readonly evidence: (one: Standing) => string;
@@ -52,17 +53,16 @@ const aimList: readonly Aim[] = [
       `${times(one.timeToAdam)} Adam's time, gets there in ${one.reached} of ${one.combinations}`,
   },
   {
-    want: "few settings that diverge, among the better half",
-    among: () => true,
-    value: ({ diverged, rank }) => diverged + rank * 1e-6,
-    evidence: (one) => `${(100 * one.diverged).toFixed(0)} % of the settings diverged, ${place(one)}`,
+    want: "little tuning, among the better half",
+    among: (one, all) => all.indexOf(one) < all.length / 2,
+    value: ({ near }) => -near,
+    evidence: (one) => `${percent(one.near)} of the settings end near its best, ${place(one)}`,
   },
 ];
 
 function aims(all: readonly Standing[]): string {
-  const better = all.slice(0, Math.ceil(all.length / 2));
   const rows = aimList.flatMap(({ want, among = () => true, value, evidence }) => {
-    const candidates = (want.includes("better half") ? better : all).filter(among);
+    const candidates = all.filter((one) => among(one, all));
     if (candidates.length === 0) return [];
     const [first, second] = [...candidates].sort((a, b) => value(a) - value(b));
     return [[want, linked(first), evidence(first), second ? `${linked(second)}: ${evidence(second)}` : ""]];

@@ -32,7 +32,7 @@ const names = methods.map(({ name }) => name);
 const options = new Command("npm run bench:methods --")
   .description(
     "Tunes and trains every method on every task with every network and writes docs/results.md and the figures of docs/choosing.md.\n" +
-      "Some twenty-five minutes with nothing else running; interrupted, it goes on where it was.",
+      "Half an hour or less with nothing else running; interrupted, it goes on where it was.",
   )
   .option("--task <names>", `of ${tasks.join(", ")}`, listOf(tasks), tasks)
   .option("--network <names>", `of ${networks.join(", ")}`, listOf(networks), networks)

@@ -31,6 +31,11 @@ export function times(ratio: number): string {
   return Number.isFinite(ratio) ? `${ratio >= 10 ? ratio.toFixed(0) : ratio.toPrecision(2)}×` : "–";
 }
 
+/** `12 %`. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}
+
 /** The part of a page between two marks, replaced. @throws Error when the marks are not there */
 export function replaceBetweenMarks(page: string, name: string, content: string): string {
   const [begin, end] = [`<!-- ${name}: generated, do not edit -->`, `<!-- ${name}: end -->`];

@@ -1,7 +1,7 @@
 /** docs/results.md: all tables, and how they came about. */
 import { tuningGrid } from "../../src/cli/tuning.ts";
 import { formatOption } from "../../src/report/format.ts";
-import { duration, figure, markdownTable, times } from "./markdown.ts";
+import { duration, figure, markdownTable, percent, times } from "./markdown.ts";
 import type { Plan } from "./plan.ts";
 import type { Results } from "./results.ts";
 import { type Combination, combine, isCut, type Line, type Standing, standings } from "./summary.ts";
@@ -21,7 +21,9 @@ ${standingsTable(standings(combinations))}
 
 Places are means over the combinations of task and network, 1 the best, by the loss on rows that nothing was chosen by and by the
 loss on all training rows. *Time* is the median of the method's seconds until its training loss is where Adam's ends, over the seconds that Adam itself
-takes; – where it does not get there in half of them. *A step* is the median over SGD's. *Diverged* is the share of the settings tried.
+takes; – where it does not get there in half of them. *A step* is the median over SGD's. *Near* and *diverged* are
+shares of the settings tried: those that ended within 1.5 times the validation loss of the method's best one, and those that broke down. *Cut* counts the
+combinations whose trainings ran into the limit.
 
 ${combinations.map((combination) => section(combination, results.plan)).join("\n\n")}
 `;
@@ -48,11 +50,12 @@ function standingsTable(all: readonly Standing[]): string {
     `${one.reached} of ${one.combinations}`,
     times(one.timeToAdam),
     times(one.stepCost),
-    `${(100 * one.diverged).toFixed(0)} %`,
+    percent(one.near),
+    percent(one.diverged),
     one.cut === 0 ? "" : String(one.cut),
   ]);
   const headings = ["method", "place, held out", "first", "place, training", "reaches Adam's loss", "time"];
-  return markdownTable([...headings, "a step", "diverged", "cut"], rows);
+  return markdownTable([...headings, "a step", "near", "diverged", "cut"], rows);
 }
 
 function section({ task, network, lines }: Combination, plan: Plan): string {

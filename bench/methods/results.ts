@@ -33,6 +33,8 @@ export interface Outcome {
   readonly options?: Options;
   readonly trials: number;
   readonly divergedTrials: number;
+  /** Trials that ended within 1.5 times the least validation loss. */
+  readonly nearTrials: number;
   /** Steps of a training that is not cut. */
   readonly plannedSteps: number;
   readonly trainings: readonly Training[];

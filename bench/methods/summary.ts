@@ -39,7 +39,8 @@ export interface Standing {
   readonly timeToAdam: number;
   /** Median of its seconds for a step over SGD's. */
   readonly stepCost: number;
-  /** Share of the settings tried that diverged. */
+  /** Shares of the settings tried that ended near the best of them, and that diverged. */
+  readonly near: number;
   readonly diverged: number;
   /** Combinations in which its time was up before its steps were. */
   readonly cut: number;
@@ -121,8 +122,9 @@ function standingOf(method: string, combinations: readonly Combination[]): Stand
       cost: line.stepSeconds / finiteOf(other("sgd")?.stepSeconds),
     };
   });
-  const trials = own.reduce((sum, { line }) => sum + line.outcome.trials, 0);
-  const diverged = own.reduce((sum, { line }) => sum + line.outcome.divergedTrials, 0);
+  const total = (count: (outcome: Outcome) => number) =>
+    own.reduce((sum, { line }) => sum + count(line.outcome), 0);
+  const trials = total((outcome) => outcome.trials);
   return {
     ...{ method, combinations: own.length },
     rank: mean(placed.map(({ place }) => place)),
@@ -131,7 +133,8 @@ function standingOf(method: string, combinations: readonly Combination[]): Stand
     reached: placed.filter(({ reached }) => reached).length,
     timeToAdam: median(placed.map(({ time }) => time).filter((time) => !Number.isNaN(time))),
     stepCost: median(placed.map(({ cost }) => cost).filter(Number.isFinite)),
-    diverged: trials === 0 ? 1 : diverged / trials,
+    near: trials === 0 ? 0 : total(({ nearTrials }) => nearTrials) / trials,
+    diverged: trials === 0 ? 1 : total(({ divergedTrials }) => divergedTrials) / trials,
     cut: own.filter(({ line }) => isCut(line)).length,
   };
 }

@@ -33,6 +33,9 @@ export interface Combination {
 /** Steps rejected in a row after which a training counts as diverged. */
 const PATIENCE = 20;
 
+/** A setting is near the best one when its validation loss is at most so many times the least. */
+const NEAR = 1.5;
+
 /** Tunes and trains; an error of the method is its outcome. */
 export async function runCombination(
   combination: Combination,
@@ -55,9 +58,9 @@ export async function runCombination(
     const tuned = await tune(combination.method, data, plan, (options) =>
       start(options, Math.min(plan.trialSteps, plannedSteps), 0),
     );
-    const { options, trials, divergedTrials } = tuned;
+    const { options } = tuned;
     if (options === undefined) {
-      return { ...outcome, trials, divergedTrials, trainings: [], failure: "every trial diverged" };
+      return { ...outcome, ...tuned, trainings: [], failure: "every trial diverged" };
     }
     const trainings: Training[] = [];
     const begin = performance.now();
@@ -65,10 +68,10 @@ export async function runCombination(
       const trainer = await start(options, plannedSteps, seed);
       trainings.push(await train(trainer, data, plan, plannedSteps).finally(() => trainer.dispose()));
     }
-    return { ...outcome, options, trials, divergedTrials, trainings };
+    return { ...outcome, ...tuned, trainings };
   } catch (error) {
     const failure = (error as Error).message.split("\n")[0];
-    return { ...outcome, trials: 0, divergedTrials: 0, trainings: [], failure };
+    return { ...outcome, trials: 0, divergedTrials: 0, nearTrials: 0, trainings: [], failure };
   }
 }
 
@@ -77,26 +80,30 @@ async function tune(
   { training, validation }: TaskData,
   plan: Plan,
   start: (options: Options) => Promise<Trainer>,
-): Promise<{ options?: Options; trials: number; divergedTrials: number }> {
+): Promise<Pick<Outcome, "options" | "trials" | "divergedTrials" | "nearTrials">> {
   const begin = performance.now();
-  let [trials, divergedTrials] = [0, 0];
+  const losses: number[] = [];
   let best: { options: Options; loss: number } | undefined;
   for (const options of settingsOf(method, plan)) {
-    if (trials > 0 && elapsed(begin) > plan.tuningSeconds) break;
-    trials++;
+    if (losses.length > 0 && elapsed(begin) > plan.tuningSeconds) break;
     const trainer = await start(options);
     try {
       // One trial may take all the time there is, no more: a cut trial counts with what it has reached.
       const stepping = new Stepping(trainer, training, plan.tuningSeconds);
       await stepping.take(plan.trialSteps);
       const loss = stepping.diverged ? Number.NaN : (await trainer.evaluate(validation)).loss;
-      if (!Number.isFinite(loss)) divergedTrials++;
-      else if (!best || loss < best.loss) best = { options, loss };
+      losses.push(loss);
+      if (Number.isFinite(loss) && !(best && best.loss <= loss)) best = { options, loss };
     } finally {
       trainer.dispose();
     }
   }
-  return { options: best?.options, trials, divergedTrials };
+  return {
+    options: best?.options,
+    trials: losses.length,
+    divergedTrials: losses.filter((loss) => !Number.isFinite(loss)).length,
+    nearTrials: losses.filter((loss) => best && loss <= NEAR * best.loss).length,
+  };
 }
 
 async function train(trainer: Trainer, data: TaskData, plan: Plan, steps: number): Promise<Training> {

@@ -43,7 +43,7 @@ const round = (value: number) => +value.toPrecision(5);
 function outcome(method: string, trainings: readonly Training[], changes: Partial<Outcome> = {}): Outcome {
   return {
     ...{ task: "friedman1", network: "4", kind: "regression", method, options: { learningRate: 0.1 } },
-    ...{ trials: 28, divergedTrials: 0, plannedSteps: 100, trainings },
+    ...{ trials: 28, divergedTrials: 0, nearTrials: 7, plannedSteps: 100, trainings },
     ...changes,
   };
 }
@@ -53,7 +53,10 @@ const invented: Results = {
   outcomes: [
     outcome("sgd", [training(0.4, 1), training(0.5, 1), training(0.6, 1)]),
     outcome("adam", [training(0.2, 2), training(0.3, 2), training(0.4, 2)]),
-    outcome("kfac", [training(0.1, 8), training(0.1, 8), training(null, 8)], { divergedTrials: 7 }),
+    outcome("kfac", [training(0.1, 8), training(0.1, 8), training(null, 8)], {
+      divergedTrials: 7,
+      nearTrials: 14,
+    }),
     outcome("ekfac", [training(null), training(null)]),
     outcome("hessianFree", [], { failure: "out of | memory", options: undefined, trials: 3 }),
     outcome("tengrad", [training(0.15, 3, 50)]),
@@ -160,7 +163,7 @@ describe("the summary", () => {
         reached: 1,
         timeToAdam: Infinity,
       },
-      ...{ stepCost: 8.5, diverged: 7 / 56, cut: 0 },
+      ...{ stepCost: 8.5, near: 21 / 56, diverged: 7 / 56, cut: 0 },
     });
     assert.equal(twice.find(({ method }) => method === "hessianFree")?.rank, 6);
     assert.equal(twice.find(({ method }) => method === "tengrad")?.cut, 1);
@@ -212,6 +215,7 @@ describe("the pages", () => {
       tables,
       /whatever a step costs \| \[kfac\]\(methods\/kfac\.md\) \| mean place 1\.0, first in 1 of 1/,
     );
+    assert.match(tables, /little tuning.* \| \[kfac\].* 50 % of the settings end near its best/);
     assert.match(tables, /by first-order steps \| \[adam\]/);
     assert.match(tables, /at most four times SGD's \| \[adam\]/);
     assert.match(tables, /where Adam ends, soonest \| \[tengrad\].* 1\.5× Adam's time, gets there in 1 of 1/);
