@@ -10,7 +10,7 @@ export function choosingTables(results: Results): string {
   const { trials, steps } = results.plan;
   const tasks = new Set(combinations.map(({ task }) => task)).size;
   const networks = new Set(combinations.map(({ network }) => network)).size;
-  return `Measured on ${count(tasks, "task")} with ${count(networks, "network")}, ${trials} settings tried and ${steps} steps for each method ([all tables](results.md)):
+  return `Measured on ${count(tasks, "task")} with ${count(networks, "network")}, ${trials} settings tried and up to ${steps} steps for each method ([all tables](results.md)):
 
 ${aims(standings(combinations))}
 
