@@ -8,10 +8,14 @@
  */
 import { layerByLayer } from "./partition.ts";
 import { solvedBlock } from "./solver.ts";
+import { carryingBlock } from "./spring.ts";
 import type { Structure } from "./structure.ts";
 
 export const blockDiagonalStructure: Structure = {
   name: "block-diagonal",
-  blocks: (scores, { solver, memoryLimit }) =>
-    layerByLayer(scores).map((group) => solvedBlock("block-diagonal", group, solver, memoryLimit)),
+  carries: true,
+  blocks: (scores, { solver, memoryLimit, carried }) =>
+    layerByLayer(scores).map((group) =>
+      carryingBlock(group, carried, (own) => solvedBlock("block-diagonal", own, solver, memoryLimit)),
+    ),
 };

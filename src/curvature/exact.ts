@@ -7,10 +7,14 @@
  */
 import { together } from "./partition.ts";
 import { solvedBlock } from "./solver.ts";
+import { carryingBlock } from "./spring.ts";
 import type { Structure } from "./structure.ts";
 
 export const exactStructure: Structure = {
   name: "exact",
-  blocks: (scores, { solver, memoryLimit }) =>
-    together(scores).map((group) => solvedBlock("exact", group, solver, memoryLimit)),
+  carries: true,
+  blocks: (scores, { solver, memoryLimit, carried }) =>
+    together(scores).map((group) =>
+      carryingBlock(group, carried, (own) => solvedBlock("exact", own, solver, memoryLimit)),
+    ),
 };

@@ -14,6 +14,8 @@ export interface StructureContext {
   /** The damping that training starts with. */
   readonly damping: number;
   readonly network: TracedNetwork;
+  /** μφ of the direction φ before, by full parameter name, for SPRING's momentum; only for structures that carry it. */
+  readonly carried?: ReadonlyMap<string, SymbolicTensor>;
 }
 
 /** The batch as it was traced, for structures that trace the network once more. */
@@ -39,6 +41,8 @@ export interface Structure {
   readonly name: string;
   /** Present when blocks have moving averages. */
   readonly averaging?: Averaging;
+  /** Whether blocks take `carried`; default false. */
+  readonly carries?: boolean;
   /** The blocks of a batch's traced scores. */
   blocks(scores: Scores, context: StructureContext): CurvatureBlock[];
 }

@@ -1,7 +1,7 @@
 /** Optimizers: first-order baselines and natural gradients. */
 export { type AdamOptions, adam, adamw } from "./adam.ts";
 export type { DampingOption } from "./damping.ts";
-export type { NaturalOptions } from "./natural.ts";
+export type { CarryingOptions, NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export {
   blockDiagonalNgd,
@@ -31,3 +31,5 @@ export { createOptimizer, findMethod, type MethodInfo, methods } from "./registr
 export { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 export { type LearningRate, learningRateAt } from "./schedule.ts";
 export { type SgdOptions, sgd } from "./sgd.ts";
+export type { StepRuleOption, StepRuleOptions } from "./step-rule.ts";
+export type { TrustRegionOption } from "./trust-region.ts";

@@ -15,8 +15,10 @@ import { NaturalPlan } from "./natural-plan.ts";
 import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
 import type { UpdateRule } from "./rule.ts";
 import { type LearningRate, learningRateAt } from "./schedule.ts";
+import { StepControl, short } from "./step-control.ts";
+import { type StepRule, usesNetwork } from "./step-rule.ts";
 import { loadBatch } from "./traced-batch.ts";
-import { type Draws, traceBlocks } from "./traced-blocks.ts";
+import { carriedSpecs, type Draws, traceBlocks } from "./traced-blocks.ts";
 import { loadScalars, stateSpecs, stepNorm, updateArrays } from "./update.ts";
 
 export interface NaturalSettings {
@@ -28,10 +30,12 @@ export interface NaturalSettings {
   readonly klClip?: number;
   readonly rule: UpdateRule;
   readonly learningRate: LearningRate;
+  readonly stepRule: StepRule;
+  /** μ of SPRING's momentum; 0 without it. */
+  readonly carry: number;
+  readonly weightDecay: number;
 }
 
-/** A loss that rises by no more units in the last place is as good as unchanged: at a minimum every step does. */
-const ROUNDING = 8;
 /** Batch sizes whose programs and slots are kept. */
 const CACHED_BATCH_SIZES = 4;
 
@@ -48,14 +52,15 @@ export class NaturalMethod implements Method {
   /** Of all plans, since the first. */
   #averages: MovingAverages | undefined;
   #step = 0;
-  #damping: number;
+  readonly #control: StepControl;
 
   constructor(problem: Problem, settings: NaturalSettings) {
     this.#problem = problem;
     this.#settings = settings;
-    this.state = new DoubleBuffer(stateSpecs(problem, settings.rule));
-    this.#scalars = updateArrays(problem, settings.rule);
-    this.#damping = settings.damping.initial;
+    const carried = settings.carry > 0 ? carriedSpecs(problem) : [];
+    this.state = new DoubleBuffer(new Map([...stateSpecs(problem, settings.rule), ...carried]));
+    this.#control = new StepControl(problem, settings);
+    this.#scalars = { ...updateArrays(problem, settings.rule), ...this.#control.arrays };
   }
 
   async prepare(samples: number): Promise<void> {
@@ -76,23 +81,25 @@ export class NaturalMethod implements Method {
     const { rule, refreshEvery } = this.#settings;
     const plan = this.#planOf(samples) ?? (await this.#createPlan(samples, "random"));
     const step = this.#step;
-    const learningRate = learningRateAt(this.#settings.learningRate, step);
+    const control = this.#control;
+    const rate = learningRateAt(this.#settings.learningRate, step);
     loadBatch(plan.batch, batch);
-    loadScalars(this.#scalars, rule, step, learningRate);
+    loadScalars(this.#scalars, rule, step, rate);
 
     const kept = this.#kept;
     const { averages } = plan;
-    const raised = averages.exist && kept !== undefined && this.#damping > kept.damping;
+    const raised = averages.exist && kept !== undefined && this.#control.damping > kept.damping;
     const due = step % refreshEvery === 0 || kept === undefined || raised;
     const averaging = averages.exist && (due || averages.dueAt(step));
     averages.begin();
     const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept, averaging);
     const loss = plan.results.loss[0];
     const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
-    let status = judge(loss, norm, outcome, this.#damping);
-    const damping = outcome.damping;
-    if (!status.startsWith("rejected"))
-      status = (await this.#adaptDamping(plan, loss, due || averaging)) ?? status;
+    let status = judge(loss, norm, outcome, control.damping);
+    if (!status.startsWith("rejected")) {
+      const draw = () => (due || averaging ? undefined : plan.drawNoise(this.#problem.random));
+      status = (await control.judge(plan, { index: step, loss, draw })) ?? status;
+    }
 
     const accepted = !status.startsWith("rejected");
     if (accepted) {
@@ -103,7 +110,9 @@ export class NaturalMethod implements Method {
     } else {
       this.#kept = undefined; // what led to a step that was refused is not used again
     }
-    return { step, loss, learningRate, damping, stepNorm: accepted ? norm : 0, accepted, status };
+    const { damping } = outcome;
+    const used = { learningRate: rate, damping, ...(outcome.failure === undefined && control.used) };
+    return { step, loss, ...used, stepNorm: accepted ? norm : 0, accepted, status };
   }
 
   async direction(batch: Batch, { sampledTargets }: DirectionOptions = {}): Promise<NamedTensors> {
@@ -155,8 +164,9 @@ export class NaturalMethod implements Method {
       tensors.set(`curvature/${name}`, tensor);
     }
     const samples = tensors.size > 0 ? last?.samples : undefined;
-    const [step, damping, slotDamping] = [this.#step, this.#damping, last?.damping];
-    return { tensors, values: { step, damping, stale, samples, slotDamping, updates } };
+    const { damping, radius } = this.#control;
+    const [step, slotDamping] = [this.#step, last?.damping];
+    return { tensors, values: { step, damping, radius, stale, samples, slotDamping, updates } };
   }
 
   recall({ tensors, values }: MethodMemory): void {
@@ -178,7 +188,7 @@ export class NaturalMethod implements Method {
       throw new UsageError(misfit);
     }
     this.#step = Number(values.step);
-    this.#damping = Number(values.damping);
+    this.#control.recall(values);
     this.#plans.clear();
     this.#last = plan;
     this.#averages = plan?.averages;
@@ -206,6 +216,7 @@ export class NaturalMethod implements Method {
     if (outcome.failure !== undefined) return outcome;
     plan.damping = outcome.damping;
     this.#kept = plan;
+    this.#control.load(outcome.damping);
     const fresh = await plan.fresh();
     const updating = fresh.run();
     if (updating) await updating;
@@ -216,27 +227,32 @@ export class NaturalMethod implements Method {
   /** @param averaging whether the batch enters the moving averages */
   async #staleStep(plan: NaturalPlan, kept: NaturalPlan, averaging: boolean): Promise<RefreshOutcome> {
     this.#planOf(kept.samples); // counts as a use: other batch sizes must not drive it out of the cache
-    if (!kept.blocks.some((block) => block.iterative)) {
-      if (averaging) plan.drawNoise(this.#problem.random);
-      const stale = plan.staleOf(kept, averaging) ?? (await plan.compileStale(kept, averaging));
-      const running = stale.run();
-      if (running) await running;
-      const failure = averaging ? plan.refusal() : undefined;
-      return { damping: kept.damping, retries: 0, failure };
+    let outcome: RefreshOutcome = { damping: kept.damping, retries: 0 };
+    const iterative = kept.blocks.some((block) => block.iterative);
+    if (iterative) {
+      await (await plan.gradient()).run();
+      if (plan !== kept) kept.takeGradient(plan);
+      outcome = await this.#iterate(kept);
+      if (outcome.failure !== undefined) return outcome;
     }
-    await (await plan.gradient()).run();
-    if (plan !== kept) kept.takeGradient(plan);
-    const outcome = await this.#iterate(kept);
-    if (outcome.failure !== undefined) return outcome;
-    await (await kept.fresh()).run();
-    return outcome;
+    this.#control.load(outcome.damping);
+    // The fresh program of another batch size has no place for this batch, which some step rules read.
+    const fresh = iterative && (plan === kept || !usesNetwork(this.#settings.stepRule));
+    if (averaging) plan.drawNoise(this.#problem.random);
+    const update = fresh
+      ? await kept.fresh()
+      : (plan.staleOf(kept, averaging) ?? (await plan.compileStale(kept, averaging)));
+    const running = update.run();
+    if (running) await running;
+    const failure = averaging ? plan.refusal() : undefined;
+    return failure === undefined ? outcome : { ...outcome, failure };
   }
 
   /** Runs every block's host phase, all at once; synchronous as long as every block is. */
   #refresh(plan: NaturalPlan, stale: boolean): RefreshOutcome | Promise<RefreshOutcome> {
     const outcomes = plan.blocks.map((block, b) => {
       const averages = plan.averages.arrays(b, block);
-      return block.refresh(plan.slots[b], { damping: this.#damping, fresh: true, stale, averages });
+      return block.refresh(plan.slots[b], { damping: this.#control.damping, fresh: true, stale, averages });
     });
     const combined = outcomes.some((outcome) => outcome instanceof Promise)
       ? Promise.all(outcomes).then(combine)
@@ -250,32 +266,9 @@ export class NaturalMethod implements Method {
     for (let b = 0; b < plan.blocks.length; b++) {
       const { iterative } = plan.blocks[b];
       if (!iterative) continue;
-      outcomes.push(await iterative.solve(await plan.operator(b), plan.slots[b], this.#damping));
+      outcomes.push(await iterative.solve(await plan.operator(b), plan.slots[b], this.#control.damping));
     }
     return combine(outcomes);
-  }
-
-  /**
-   * Measures the reduction ratio when it is due; returns a status when the step is taken back.
-   *
-   * @param refreshed whether the batch's own Monte-Carlo targets were drawn in this step
-   */
-  async #adaptDamping(plan: NaturalPlan, loss: number, refreshed: boolean): Promise<string | undefined> {
-    const { damping: policy } = this.#settings;
-    if (policy.every === 0 || this.#step % policy.every !== 0) return undefined;
-    if (!refreshed) plan.drawNoise(this.#problem.random);
-    await (await plan.quadraticModel()).run();
-    const [proposedLoss, slope, curvature] = ["proposedLoss", "slope", "curvature"].map(
-      (name) => plan.results[name][0],
-    );
-    const rounding =
-      ROUNDING * (this.#problem.dtype === "float64" ? Number.EPSILON : 2 ** -23) * Math.abs(loss);
-    const rises = !(proposedLoss <= loss + rounding);
-    const ratio = rises ? 0 : (proposedLoss - loss) / (slope + curvature / 2);
-    const before = this.#damping;
-    this.#damping = policy.adapt(before, ratio);
-    if (!rises) return undefined;
-    return `rejected: the loss would rise from ${short(loss)} to ${short(proposedLoss)}; damping ${short(before)} → ${short(this.#damping)}`;
   }
 
   /** Lets blocks learn from a step that is about to be accepted; in words where they could not. */
@@ -345,8 +338,4 @@ function judge(
   if (retries > 0)
     return `damping raised from ${short(asked)} to ${short(damping)}: a block was not positive definite`;
   return note ?? "ok";
-}
-
-function short(value: number): string {
-  return Number(value.toPrecision(3)).toString();
 }

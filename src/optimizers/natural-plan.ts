@@ -16,28 +16,21 @@ import {
   traceLoss,
   traceScores,
 } from "../fisher/index.ts";
-import { input, multiply, type SymbolicTensor } from "../graph/index.ts";
+import { input, type SymbolicTensor } from "../graph/index.ts";
 import type { Random } from "../random.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
 import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
-import { clipDivergence } from "./kl-clip.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
+import { traceNaturalStep } from "./natural-step.ts";
+import { traceObservation, traceProposed } from "./observation.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
-import { PROPOSED, StepProgram } from "./step-program.ts";
-import {
-  allocateSpec,
-  batchArrays,
-  parameterInput,
-  type TracedBatch,
-  traceBatch,
-  traceNamedGradient,
-} from "./traced-batch.ts";
+import { StepProgram } from "./step-program.ts";
+import { allocateSpec, batchArrays, type TracedBatch, traceNamedGradient } from "./traced-batch.ts";
 import { type Draws, traceBlocks } from "./traced-blocks.ts";
-import { traceUpdate } from "./update.ts";
 
 /** The score rows that are the gradients of the batch's own losses. */
 const LOSS_GRADIENTS: FisherType = { type: "empirical", draws: 0 };
@@ -277,27 +270,18 @@ export class NaturalPlan {
     );
   }
 
+  /** L(θ') of the proposed parameters. */
+  proposedLoss(): Promise<StepProgram> {
+    return this.#program("proposed loss", () => ({
+      proposedLoss: traceProposed(this.#problem, this.#traced).loss,
+    }));
+  }
+
   /** What blocks learn from, of the proposed parameters on the same batch. */
   observation(): Promise<StepProgram> {
-    return this.#program("observation", () => {
-      const { likelihood } = this.#problem;
-      const { targets } = this.#traced;
-      const proposed = traceBatch(this.#problem, this.samples, (name) => PROPOSED + parameterInput(name));
-      const { layers } = traceScores(
-        proposed.forward,
-        likelihood,
-        targets,
-        this.#settings.fisher,
-        this.#sampledTargets,
-      );
-      const scores = new Map(layers.map((layer) => [layer.weight, layer]));
-      const outputs: Record<string, SymbolicTensor> = {};
-      this.blocks.forEach(({ observation, layers: own }, b) => {
-        const observed = observation?.statistics(own.map(({ weight }) => scores.get(weight)!)) ?? {};
-        for (const [name, node] of Object.entries(observed)) outputs[slotName(b, name)] = node;
-      });
-      return outputs;
-    });
+    return this.#program("observation", () =>
+      traceObservation(this.#problem, this.#traced, this.#settings.fisher, this.#sampledTargets, this.blocks),
+    );
   }
 
   /** F̃·v of an iterative block, by two flat arrays. */
@@ -387,12 +371,7 @@ export class NaturalPlan {
   }
 
   #update(directions: Directions, gradient: () => Directions) {
-    const { klClip, rule } = this.#settings;
-    const clipped =
-      klClip === undefined ? directions : clipDivergence(directions, gradient(), klClip, this.#problem);
-    const rate = input("learningRate", [], this.#problem.dtype);
-    const scaled = new Map([...clipped].map(([name, node]) => [name, multiply(node, rate)] as const));
-    return traceUpdate(this.#problem, rule, rule.scaled ? scaled : clipped);
+    return traceNaturalStep(this.#problem, this.#settings, this.#traced, directions, gradient);
   }
 
   #program(key: string, trace: () => Record<string, SymbolicTensor>): Promise<StepProgram> {

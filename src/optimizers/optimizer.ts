@@ -31,9 +31,14 @@ export interface StepStatistics {
   readonly step: number;
   /** Mean loss of the batch before the update, nats per sample. */
   readonly loss: number;
+  /** η, whoever chose it. */
   readonly learningRate: number;
   /** The damping used; absent for first-order methods. */
   readonly damping?: number;
+  /** μ, where the quadratic model chooses it. */
+  readonly momentum?: number;
+  /** ε of the trust region, where there is one. */
+  readonly trustRegion?: number;
   /** ‖θ' − θ‖₂ over all parameters; 0 for a rejected step. */
   readonly stepNorm: number;
   /** False when the parameters were left, or put back, as they were. */

@@ -15,11 +15,11 @@ import { checkConjugateGradient, type DirectSolver, solverName } from "../curvat
 import { unitWiseStructure } from "../curvature/unit-wise.ts";
 import { woodFisherStructure } from "../curvature/wood-fisher.ts";
 import { requireOption } from "../errors.ts";
-import { type NaturalOptions, naturalGradient } from "./natural.ts";
+import { type CarryingOptions, type NaturalOptions, naturalGradient } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /** Natural gradient with the full Fisher matrix [Amari98; Karakida20]; exact Fisher, η = 0.3, λ = 0.01 by default. */
-export function exactNgd(options: NaturalOptions = {}): Optimizer {
+export function exactNgd(options: CarryingOptions = {}): Optimizer {
   const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
   return naturalGradient("exactNgd", exactStructure, options, defaults);
 }
@@ -28,13 +28,13 @@ export function exactNgd(options: NaturalOptions = {}): Optimizer {
  * Natural gradient with one exact block for each layer [Shrestha §4; Karakida20 §4]; exact Fisher, η = 0.3, λ = 0.01 by
  * default.
  */
-export function blockDiagonalNgd(options: NaturalOptions = {}): Optimizer {
+export function blockDiagonalNgd(options: CarryingOptions = {}): Optimizer {
   const defaults = { fisher: "exact", learningRate: 0.3, damping: 0.01 } as const;
   return naturalGradient("blockDiagonalNgd", blockDiagonalStructure, options, defaults);
 }
 
 /** TENGraD [Soori21]: one block for each layer by covariance factorization; empirical Fisher, η = 0.03, λ = 0.1 by default. */
-export function tengrad(options: NaturalOptions = {}): Optimizer {
+export function tengrad(options: CarryingOptions = {}): Optimizer {
   const defaults = { fisher: "empirical", learningRate: 0.03, damping: 0.1 } as const;
   return naturalGradient("tengrad", blockDiagonalStructure, options, defaults);
 }

@@ -3,12 +3,13 @@
  *
  *   q(d) = gᵀd + ½ dᵀFd,   dᵀFd = (1/N) ‖Σ_l S_l d_l‖²      all layers coupled, whatever the structure is
  */
-import { type FisherType, scoreProduct, traceLoss, traceScores } from "../fisher/index.ts";
+import { type FisherType, scoreProduct, traceScores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import { add, input, multiply, type NamedOutputs, squaredNorm, subtract, sum } from "../graph/index.ts";
+import { traceProposed } from "./observation.ts";
 import type { Problem } from "./optimizer.ts";
 import { PROPOSED } from "./step-program.ts";
-import { parameterInput, type TracedBatch, traceBatch, traceNamedGradient } from "./traced-batch.ts";
+import { parameterInput, type TracedBatch, traceNamedGradient } from "./traced-batch.ts";
 
 /** Results of {@link traceQuadraticModel}: three scalars. */
 export const QUADRATIC_MODEL_RESULTS = ["proposedLoss", "slope", "curvature"] as const;
@@ -21,7 +22,6 @@ export function traceQuadraticModel(
   sampledTargets: readonly SymbolicTensor[],
 ): NamedOutputs {
   const { likelihood, model, dtype } = problem;
-  const proposed = traceBatch(problem, traced.samples, (name) => PROPOSED + parameterInput(name));
   const step = new Map(
     [...model.parameters].map(([name, { shape }]) => {
       const after = input(PROPOSED + parameterInput(name), shape, dtype);
@@ -38,7 +38,7 @@ export function traceQuadraticModel(
     })
     .reduce(add);
   return {
-    proposedLoss: traceLoss(proposed.forward, likelihood, traced.targets),
+    proposedLoss: traceProposed(problem, traced).loss,
     slope,
     curvature: multiply(squaredNorm(along), 1 / traced.samples),
   };

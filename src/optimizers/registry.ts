@@ -1,7 +1,7 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
 import { nearest, UsageError } from "../errors.ts";
 import { type AdamOptions, adam, adamw } from "./adam.ts";
-import type { NaturalOptions } from "./natural.ts";
+import type { CarryingOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
   blockDiagonalNgd,
@@ -50,7 +50,8 @@ export interface MethodInfo {
 
 const momentum = ["learningRate", "momentum", "nesterov", "weightDecay"];
 const adaptive = ["learningRate", "beta1", "beta2", "epsilon", "weightDecay"];
-const natural = [...momentum, "damping", "fisher", "solver", "refreshEvery", "klClip"];
+const natural = [...momentum, "damping", "fisher", "solver", "refreshEvery", "klClip", "stepRule"];
+const carrying = [...natural, "momentumRule"];
 const matrixFree = [
   ...natural.filter((option) => option !== "solver" && option !== "fisher"),
   ...["iterations", "tolerance", "relativeProgress", "warmStart"],
@@ -99,27 +100,27 @@ export const methods: readonly MethodInfo[] = [
     kind: "natural",
     summary: "full Fisher matrix, all layers coupled",
     reference: "Amari 1998; Karakida & Osawa 2020",
-    options: natural,
+    options: carrying,
     defaults: { learningRate: 0.3, damping: 0.01 },
-    create: (options) => exactNgd(options as unknown as NaturalOptions),
+    create: (options) => exactNgd(options as unknown as CarryingOptions),
   },
   {
     name: "blockDiagonalNgd",
     kind: "natural",
     summary: "one exact Fisher block for each layer",
     reference: "Shrestha 2023; Karakida & Osawa 2020",
-    options: natural,
+    options: carrying,
     defaults: { learningRate: 0.3, damping: 0.01 },
-    create: (options) => blockDiagonalNgd(options as unknown as NaturalOptions),
+    create: (options) => blockDiagonalNgd(options as unknown as CarryingOptions),
   },
   {
     name: "tengrad",
     kind: "natural",
     summary: "exact blocks of the empirical Fisher by covariance factorization",
     reference: "Soori et al. 2021",
-    options: natural,
+    options: carrying,
     defaults: { learningRate: 0.03, damping: 0.1, momentum: 0.9 },
-    create: (options) => tengrad(options as unknown as NaturalOptions),
+    create: (options) => tengrad(options as unknown as CarryingOptions),
   },
   {
     name: "diagonalNgd",

@@ -1,6 +1,8 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
+import type { SlotSpec } from "../curvature/block.ts";
 import { traceScores } from "../fisher/index.ts";
-import { input, type SymbolicTensor } from "../graph/index.ts";
+import { input, multiply, type SymbolicTensor } from "../graph/index.ts";
+import type { Directions } from "./directions.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import type { Problem } from "./optimizer.ts";
 import { type TracedBatch, traceBatch } from "./traced-batch.ts";
@@ -20,9 +22,33 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
     memoryLimit: problem.memoryLimit,
     stale: settings.refreshEvery > 1,
     damping: settings.damping.initial,
+    carried: settings.carry > 0 ? carriedDirections(problem, settings.carry) : undefined,
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   });
   return { traced, drawn, blocks };
+}
+
+/** Name under which the state holds the last direction of a parameter, for SPRING's momentum. */
+export function previousDirectionName(parameter: string): string {
+  return `previousDirection/${parameter}`;
+}
+
+/** Tensors of the state that SPRING's momentum adds. */
+export function carriedSpecs({ model, dtype }: Problem): Map<string, SlotSpec> {
+  return new Map(
+    [...model.parameters].map(
+      ([name, { shape }]) => [previousDirectionName(name), { shape, dtype }] as const,
+    ),
+  );
+}
+
+/** μφ of the direction φ before. */
+function carriedDirections({ model, dtype }: Problem, momentum: number): Directions {
+  return new Map(
+    [...model.parameters].map(([name, { shape }]) => {
+      return [name, multiply(input(previousDirectionName(name), shape, dtype), momentum)] as const;
+    }),
+  );
 }
 
 export interface Draw {

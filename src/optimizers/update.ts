@@ -13,7 +13,7 @@ import {
 import { allocate, type TypedArray } from "../tensor.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import type { Problem } from "./optimizer.ts";
-import type { UpdateRule } from "./rule.ts";
+import type { UpdateResult, UpdateRule } from "./rule.ts";
 import { NEXT } from "./step-program.ts";
 import { parameterInput } from "./traced-batch.ts";
 
@@ -36,27 +36,53 @@ export function updateArrays({ dtype }: Problem, rule: UpdateRule): Record<strin
   return Object.fromEntries(names.map((name) => [name, allocate(dtype, 1)]));
 }
 
+/** What a rule makes of every parameter, by full name. */
+export type Updates = ReadonlyMap<string, UpdateResult>;
+
 /** Traces θ' and the rule's state for all parameters. */
 export function traceUpdate(
   problem: Problem,
   rule: UpdateRule,
   directions: ReadonlyMap<string, SymbolicTensor>,
 ): NamedOutputs {
-  const { dtype, model } = problem;
+  return updateOutputs(problem, rule, traceSteps(problem, rule, directions));
+}
+
+/**
+ * Traces the steps of all parameters.
+ *
+ * @param computed scalars of the rule that the program computes, beside those that the host writes
+ */
+export function traceSteps(
+  { dtype, model }: Problem,
+  rule: UpdateRule,
+  directions: ReadonlyMap<string, SymbolicTensor>,
+  computed: Readonly<Record<string, SymbolicTensor>> = {},
+): Updates {
   const names = Object.keys(rule.scalars(0, 0));
-  const scalars = Object.fromEntries(names.map((name) => [name, input(name, [], dtype)]));
+  const written = Object.fromEntries(names.map((name) => [name, input(name, [], dtype)]));
+  const scalars = { ...written, ...computed };
+  return new Map(
+    [...model.parameters].map(([name, { shape }]) => {
+      const parameter = input(parameterInput(name), shape, dtype);
+      const slots = Object.fromEntries(
+        rule.slots.map((slot) => [slot, input(`${slot}/${name}`, shape, dtype)]),
+      );
+      return [name, rule.update({ parameter, gradient: directions.get(name)!, slots, scalars })] as const;
+    }),
+  );
+}
+
+/** The proposed parameters and state that steps lead to, and what is reported of them. */
+export function updateOutputs(problem: Problem, rule: UpdateRule, updates: Updates): NamedOutputs {
+  const { dtype, model } = problem;
   const outputs: Record<string, SymbolicTensor> = {};
   const squares: SymbolicTensor[] = [];
   for (const [name, { shape }] of model.parameters) {
-    const parameter = input(parameterInput(name), shape, dtype);
-    const slots = Object.fromEntries(
-      rule.slots.map((slot) => [slot, input(`${slot}/${name}`, shape, dtype)]),
-    );
-    const gradient = directions.get(name)!;
-    const result = rule.update({ parameter, gradient, slots, scalars });
-    outputs[NEXT + parameterInput(name)] = subtract(parameter, result.step);
-    for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = result.slots[slot];
-    squares.push(squaredNorm(result.step));
+    const { step, slots } = updates.get(name)!;
+    outputs[NEXT + parameterInput(name)] = subtract(input(parameterInput(name), shape, dtype), step);
+    for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = slots[slot];
+    squares.push(squaredNorm(step));
   }
   if (!tracesNorm(problem)) return outputs;
   outputs.squaredStepNorm = squares.reduce(add);
