@@ -47,7 +47,7 @@ export interface TrustRegion {
 export function trustRegionPolicy(option: TrustRegionOption): TrustRegion {
   const adaptive = typeof option === "object" && option !== null;
   const { initial, minimum = 1e-12, maximum = 1e6 } = adaptive ? option : { initial: option };
-  requireOption(initial > 0 && Number.isFinite(initial), "trustRegion", initial, "> 0");
+  requireOption(Number.isFinite(initial) && initial > 0, "trustRegion", initial, "> 0");
   if (!adaptive) return { initial, adaptive, adapt: (radius) => radius };
   requireOption(minimum > 0 && minimum <= initial, "trustRegion minimum", minimum, "> 0 and at most initial");
   requireOption(maximum >= initial && maximum < Infinity, "trustRegion maximum", maximum, "at least initial");

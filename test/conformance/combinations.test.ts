@@ -31,6 +31,16 @@ const axes: readonly Axis[] = [
   [{}, { klClip: 1e-2 }],
   [{}, { momentum: 0.9 }, { momentum: 0.5, nesterov: true }],
   [{}, { weightDecay: 0.01 }],
+  [{}, { stepRule: { rejectIncrease: true } }, { stepRule: { trustRegion: { initial: 0.05 } } }],
+];
+
+/** What excludes some of the choices above, with what is left of them. */
+const exclusive: readonly [Options, (choice: Options) => boolean][] = [
+  [{ stepRule: "quadratic-model" }, ({ klClip, nesterov }) => klClip === undefined && !nesterov],
+  [
+    { momentumRule: "spring", momentum: 0.9 },
+    ({ klClip, momentum, solver }) => klClip === undefined && momentum === undefined && solver !== "cg",
+  ],
 ];
 
 function axesOf({ name, options }: MethodInfo): Axis[] {
@@ -94,9 +104,21 @@ describe("the covering", () => {
   });
 });
 
+/** The covering of a method's axes, and those of the choices that exclude others. */
+function rowsOf(method: MethodInfo): Options[] {
+  const chosen = axesOf(method);
+  const special = exclusive
+    .filter(([options]) => Object.keys(options).every((option) => method.options.includes(option)))
+    .flatMap(([options, goesWith]) => {
+      const rest = chosen.map((axis) => axis.filter(goesWith)).filter((axis) => axis.length > 1);
+      return pairwise(rest).map((row) => ({ ...row, ...options }));
+    });
+  return [...pairwise(chosen), ...special];
+}
+
 for (const method of methods.filter(({ kind }) => kind === "natural")) {
   describe(`${method.name} in free combination`, () => {
-    for (const row of pairwise(axesOf(method))) {
+    for (const row of rowsOf(method)) {
       it(JSON.stringify(row), async () => {
         const network = networkOf({
           ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 8 },

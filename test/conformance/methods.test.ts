@@ -93,6 +93,12 @@ const naturalVariants: Record<string, Options> = {
     momentum: 0.9,
     klClip: 1e-2,
   },
+  "with coefficients from the quadratic model and an adaptive trust region": {
+    stepRule: { coefficients: "quadratic-model", trustRegion: { initial: 1e-3 } },
+    refreshEvery: 2,
+    weightDecay: 0.01,
+  },
+  "with SPRING's momentum, stale": { momentumRule: "spring", momentum: 0.9, refreshEvery: 3 },
   "with a limited memory": { memory: 3, refreshEvery: 2 },
   "with warm-started conjugate gradients": { solver: "cg", refreshEvery: 2, klClip: 1e-3 },
 };

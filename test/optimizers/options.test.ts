@@ -80,6 +80,26 @@ const badNatural: [object, RegExp][] = [
   [{ refreshEvery: 0 }, /^invalid refreshEvery: 0 \(must be a positive integer\)$/],
   [{ refreshEvery: 2.5 }, /^invalid refreshEvery: 2.5 /],
   [{ klClip: 0 }, /^invalid klClip: 0 \(must be > 0\)$/],
+  [{ stepRule: "newton" }, /^invalid stepRule: "newton" \(must be given \| quadratic-model\)$/],
+  [{ stepRule: 1 }, /^invalid stepRule: 1 \(must be a rule or its options\)$/],
+  [{ stepRule: null }, /^invalid stepRule: null /],
+  [{ stepRule: { radius: 1 } }, /^invalid stepRule option: "radius" \(must be coefficients \| /],
+  [{ stepRule: { rejectIncrease: 1 } }, /^invalid rejectIncrease: 1 \(must be true or false\)$/],
+  [{ stepRule: { trustRegion: 0 } }, /^invalid trustRegion: 0 \(must be > 0\)$/],
+  [{ stepRule: { trustRegion: null } }, /^invalid trustRegion: null /],
+  [{ stepRule: { trustRegion: "0.1" } }, /^invalid trustRegion: "0.1" /],
+  [{ stepRule: { trustRegion: {} } }, /^invalid trustRegion: undefined /],
+  [{ stepRule: { trustRegion: { initial: 1, minimum: 2 } } }, /^invalid trustRegion minimum: 2 /],
+  [{ stepRule: { trustRegion: { initial: 1, maximum: 0.5 } } }, /^invalid trustRegion maximum: 0.5 /],
+  [
+    { stepRule: "quadratic-model", momentum: 0.9, nesterov: true },
+    /^invalid nesterov: true \(must be false with the quadratic model\)$/,
+  ],
+  [
+    { stepRule: "quadratic-model", klClip: 0.1 },
+    /^invalid klClip: 0.1 \(must be left out with the quadratic model: use trustRegion\)$/,
+  ],
+  [{ momentumRule: "nesterov" }, /^invalid momentumRule: "nesterov" \(must be heavy-ball \| spring\)$/],
 ];
 
 const badAdaptive: [object, RegExp][] = [
