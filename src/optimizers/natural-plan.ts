@@ -25,7 +25,7 @@ import type { DoubleBuffer } from "./double-buffer.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import { traceNaturalStep } from "./natural-step.ts";
-import { traceObservation, traceProposed } from "./observation.ts";
+import { traceObservation, traceProposedLoss } from "./observation.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
 import { StepProgram } from "./step-program.ts";
@@ -263,18 +263,19 @@ export class NaturalPlan {
     }
   }
 
-  /** L(θ'), gᵀd and dᵀFd of the proposed parameters. */
-  quadraticModel(): Promise<StepProgram> {
-    return this.#program("quadratic model", () =>
-      traceQuadraticModel(this.#problem, this.#traced, this.#settings.fisher, this.#sampledTargets),
+  /** L(θ') of the proposed parameters, and what happens to the penalty. */
+  proposedLoss(): Promise<StepProgram> {
+    return this.#program("proposed loss", () =>
+      traceProposedLoss(this.#problem, this.#traced, this.#settings.weightDecay),
     );
   }
 
-  /** L(θ') of the proposed parameters. */
-  proposedLoss(): Promise<StepProgram> {
-    return this.#program("proposed loss", () => ({
-      proposedLoss: traceProposed(this.#problem, this.#traced).loss,
-    }));
+  /** As {@link proposedLoss}, with gᵀd and dᵀFd of the step. */
+  quadraticModel(): Promise<StepProgram> {
+    const { fisher, weightDecay } = this.#settings;
+    return this.#program("quadratic model", () =>
+      traceQuadraticModel(this.#problem, this.#traced, fisher, this.#sampledTargets, weightDecay),
+    );
   }
 
   /** What blocks learn from, of the proposed parameters on the same batch. */

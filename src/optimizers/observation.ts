@@ -1,7 +1,15 @@
 /** What is seen from the parameters that a step proposes, on the batch of that step. */
 import type { CurvatureBlock } from "../curvature/block.ts";
 import { type FisherType, traceLoss, traceScores } from "../fisher/index.ts";
-import type { NamedOutputs, SymbolicTensor } from "../graph/index.ts";
+import {
+  add,
+  input,
+  multiply,
+  type NamedOutputs,
+  type SymbolicTensor,
+  subtract,
+  sum,
+} from "../graph/index.ts";
 import type { Forward } from "../nn/index.ts";
 import { slotName } from "./directions.ts";
 import type { Problem } from "./optimizer.ts";
@@ -15,6 +23,24 @@ export function traceProposed(
 ): { readonly forward: Forward; readonly loss: SymbolicTensor } {
   const { forward } = traceBatch(problem, samples, (name) => PROPOSED + parameterInput(name));
   return { forward, loss: traceLoss(forward, problem.likelihood, targets) };
+}
+
+/**
+ * The loss L(θ') and, with weight decay w, what the step adds to the penalty,
+ * (w/2)(‖θ'‖² − ‖θ‖²) = (w/2) ⟨θ' − θ, θ' + θ⟩.
+ */
+export function traceProposedLoss(
+  problem: Problem,
+  traced: TracedBatch,
+  weightDecay: number,
+): { readonly proposedLoss: SymbolicTensor; readonly penaltyChange?: SymbolicTensor } {
+  const { loss: proposedLoss } = traceProposed(problem, traced);
+  if (weightDecay === 0) return { proposedLoss };
+  const terms = [...traced.parameters].map(([name, before]) => {
+    const after = input(PROPOSED + parameterInput(name), before.shape, before.dtype);
+    return sum(multiply(subtract(after, before), add(after, before)));
+  });
+  return { proposedLoss, penaltyChange: multiply(terms.reduce(add), weightDecay / 2) };
 }
 
 /** The slots of all blocks that learn from steps. */

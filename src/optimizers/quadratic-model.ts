@@ -6,13 +6,13 @@
 import { type FisherType, scoreProduct, traceScores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import { add, input, multiply, type NamedOutputs, squaredNorm, subtract, sum } from "../graph/index.ts";
-import { traceProposed } from "./observation.ts";
+import { traceProposedLoss } from "./observation.ts";
 import type { Problem } from "./optimizer.ts";
 import { PROPOSED } from "./step-program.ts";
 import { parameterInput, type TracedBatch, traceNamedGradient } from "./traced-batch.ts";
 
-/** Results of {@link traceQuadraticModel}: three scalars. */
-export const QUADRATIC_MODEL_RESULTS = ["proposedLoss", "slope", "curvature"] as const;
+/** Results of {@link traceQuadraticModel}: scalars; the change of the penalty is 0 without weight decay. */
+export const QUADRATIC_MODEL_RESULTS = ["proposedLoss", "penaltyChange", "slope", "curvature"] as const;
 
 /** Traces L(θ'), gᵀd and dᵀFd for d = θ' − θ, θ' the proposed parameters. */
 export function traceQuadraticModel(
@@ -20,6 +20,7 @@ export function traceQuadraticModel(
   traced: TracedBatch,
   fisher: FisherType,
   sampledTargets: readonly SymbolicTensor[],
+  weightDecay: number,
 ): NamedOutputs {
   const { likelihood, model, dtype } = problem;
   const step = new Map(
@@ -38,7 +39,7 @@ export function traceQuadraticModel(
     })
     .reduce(add);
   return {
-    proposedLoss: traceProposed(problem, traced).loss,
+    ...traceProposedLoss(problem, traced, weightDecay),
     slope,
     curvature: multiply(squaredNorm(along), 1 / traced.samples),
   };

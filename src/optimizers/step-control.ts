@@ -4,6 +4,7 @@
  *
  *   ρ = (L(θ + d) − L(θ)) / (gᵀd + ½ dᵀFd)
  *
+ * With weight decay w, both sides of the fraction count what d adds to the penalty (w/2)‖θ‖², and L below is the sum.
  * Levenberg-Marquardt damping measures it with the method's own Fisher type, every few steps, to judge that matrix; the
  * trust region on every step with the exact one, whose products the program of the update leaves behind.
  */
@@ -77,11 +78,12 @@ export class StepControl {
     if (running) await running;
 
     const { loss } = step;
-    const proposedLoss = plan.results.proposedLoss[0];
+    const penalty = plan.results.penaltyChange[0];
+    const reached = plan.results.proposedLoss[0] + penalty;
     const precision = this.#problem.dtype === "float64" ? Number.EPSILON : 2 ** -23;
-    const rises = !(proposedLoss <= loss + ROUNDING * precision * Math.abs(loss));
+    const rises = !(reached <= loss + ROUNDING * precision * Math.abs(loss));
     const ratioTo = (slope: number, curvature: number) =>
-      rises ? 0 : (proposedLoss - loss) / (slope + curvature / 2);
+      rises ? 0 : (reached - loss) / (slope + curvature / 2 + penalty);
     const changes: string[] = [];
     if (dampingDue) {
       const before = this.damping;
@@ -100,7 +102,8 @@ export class StepControl {
       changes.push(`trust region ${short(before)} → ${short(this.radius)}`);
     }
     if (!rises) return undefined;
-    const rise = `rejected: the loss would rise from ${short(loss)} to ${short(proposedLoss)}`;
+    const counted = penalty === 0 ? "" : " (weight decay counted)";
+    const rise = `rejected: the loss would rise from ${short(loss)} to ${short(reached)}${counted}`;
     return [rise, ...changes].join("; ");
   }
 }

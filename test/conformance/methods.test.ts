@@ -94,7 +94,7 @@ const naturalVariants: Record<string, Options> = {
     klClip: 1e-2,
   },
   "with coefficients from the quadratic model and an adaptive trust region": {
-    stepRule: { coefficients: "quadratic-model", trustRegion: { initial: 1e-3 } },
+    stepRule: { coefficients: "quadratic-model", trustRegion: { initial: 1e-3, maximum: 0.03 } },
     refreshEvery: 2,
     weightDecay: 0.01,
   },
