@@ -7,8 +7,8 @@
  *   stale  δθ = (1/λ) (g − (1/N) Sᵀ (K + λI)⁻¹ S g)       Woodbury [Soori21 eq. 4–7]
  *
  * The push-through form has no cancellation for small λ and tends to the pseudo-inverse as λ → 0, so it is used on every
- * batch whose own scores are at hand. The Woodbury form computes S g from the factors of g where that is cheaper, and
- * subtracts within one product of stacked factors. Monte-Carlo scores have no ρ and always take the Woodbury form.
+ * batch whose own scores are at hand. The Woodbury form works on the factors of g (`woodbury.ts`). Monte-Carlo scores have
+ * no ρ and always take it.
  *
  * | symbol         | slot            | shape  |
  * | -------------- | --------------- | ------ |
@@ -20,32 +20,18 @@
  * | λ              | `damping`       | ()     |
  */
 import {
-  crossGram,
   gramMatrix,
   type LayerScores,
-  type LayerVector,
   type Scores,
-  scoreProduct,
   transposedProduct,
-  transposedSum,
   weightedDeltas,
 } from "../fisher/index.ts";
-import {
-  add,
-  concatenate,
-  divide,
-  matmul,
-  multiply,
-  negate,
-  reshape,
-  type SymbolicTensor,
-  subtract,
-  sum,
-} from "../graph/index.ts";
+import { add, matmul, multiply, reciprocal, reshape, type SymbolicTensor } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
+import { correctedGradient, projectedGradient } from "./woodbury.ts";
 
 export function sampleSpaceBlock(structure: string, { layers, residual, samples }: Scores): CurvatureBlock {
   const rows = layers[0].deltas.shape[0];
@@ -100,63 +86,18 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
           return kept(slots).map((layer) => transposedProduct(layer, scaled));
         }
       : undefined,
-    stale(gradient, slots, factors) {
+    factored: residual === undefined,
+    stale(_, slots, factors) {
       const scores = kept(slots);
-      const projection = scores
-        .map((layer, l) =>
-          factors ? projectedGradient(layer, gradient[l], factors[l]) : scoreProduct(layer, gradient[l]),
-        )
-        .reduce(add);
-      const column = reshape(projection, [rows, 1]);
-      const half = matmul(slots.inverseFactor, column);
+      const projection = scores.map((layer, l) => projectedGradient(layer, factors![l])).reduce(add);
+      const half = matmul(slots.inverseFactor, reshape(projection, [rows, 1]));
       const solved = matmul(slots.inverseFactor, half, { transposeA: true });
       const weights = multiply(reshape(solved, [rows]), 1 / samples);
+      const scale = reciprocal(slots.damping);
       return scores.map((layer, l) =>
-        factors
-          ? stackedDirection(layer, weights, factors[l], slots.damping)
-          : woodbury(gradient[l], transposedProduct(layer, weights), slots.damping),
+        correctedGradient(layer, weightedDeltas(layer, weights), factors![l], scale),
       );
     },
-  };
-}
-
-/** S_l g, through the gradient's own factors where that is cheaper than through the gradient. */
-function projectedGradient(kept: LayerScores, gradient: LayerVector, batch: LayerScores): SymbolicTensor {
-  const [rows, outputs] = kept.deltas.shape;
-  const [samples, features] = kept.inputs.shape;
-  const batchSamples = batch.inputs.shape[0];
-  const throughFactors = batchSamples * (rows * outputs + samples * features);
-  return throughFactors < rows * outputs * features
-    ? multiply(sum(crossGram(kept, batch), [1]), 1 / batchSamples)
-    : scoreProduct(kept, gradient);
-}
-
-/**
- * (1/λ)(g − Sᵀu) in one product: with the rows of both batches stacked it is [δ/(Nλ); −u⊙δ_kept/λ]ᵀ [ā; ā_kept], and
- * neither g nor the correction is ever formed.
- */
-function stackedDirection(
-  kept: LayerScores,
-  weights: SymbolicTensor,
-  batch: LayerScores,
-  damping: SymbolicTensor,
-): LayerVector {
-  const own = multiply(batch.deltas, 1 / batch.inputs.shape[0]);
-  const correction = negate(weightedDeltas(kept, weights));
-  const stacked: LayerScores = {
-    ...batch,
-    inputs: concatenate([batch.inputs, kept.inputs]),
-    deltas: divide(concatenate([own, correction]), damping),
-  };
-  return transposedSum(stacked);
-}
-
-/** (g − c)/λ for weight and bias. */
-function woodbury(gradient: LayerVector, correction: LayerVector, damping: SymbolicTensor): LayerVector {
-  const part = (g: SymbolicTensor, c: SymbolicTensor) => divide(subtract(g, c), damping);
-  return {
-    weight: part(gradient.weight, correction.weight),
-    bias: gradient.bias && correction.bias && part(gradient.bias, correction.bias),
   };
 }
 

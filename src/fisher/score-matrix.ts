@@ -86,18 +86,6 @@ export function transposedSum({ inputs, deltas, bias, biasInput }: LayerScores):
   return { weight, bias: bias === undefined ? undefined : multiply(sum(deltas, [0]), biasInput) };
 }
 
-/** Products of the rows of S_l with the rows of another batch of the same layer, one per sample: (M, N'). */
-export function crossGram(layer: LayerScores, other: LayerScores): SymbolicTensor {
-  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
-  const activations = matmul(inputs, other.inputs, { transposeB: true });
-  const covariance = bias === undefined ? activations : add(activations, biasInput ** 2);
-  const gradients = matmul(deltas, other.deltas, { transposeB: true });
-  if (rowsPerSample === 1) return multiply(gradients, covariance);
-  const [samples, others] = covariance.shape;
-  const blocks = multiply(reshape(gradients, [rowsPerSample, samples, others]), covariance);
-  return reshape(blocks, [rowsPerSample * samples, others]);
-}
-
 /** S_l itself, (M, P_l), columns ordered like W̄ row-major: (o, i) ↦ o·(F+1) + i, the bias last. */
 export function scoreMatrix(layer: LayerScores): SymbolicTensor {
   const { deltas, rowsPerSample } = layer;

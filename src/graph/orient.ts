@@ -4,22 +4,29 @@
  * A product reads its operands in one order of memory: BLAS-like kernels, ONNX Runtime's too, copy the right operand into
  * panels once and transpose a transposed left operand for each panel of 128 columns. In a dense layer x·Wᵀ copies the whole
  * weight matrix; W·xᵀ, whose result is the transpose, copies only the batch. Activations may as well be (F, N) instead of (N, F)
- * all the way from one product to the next, for elementwise functions do not mind. Where it saves copying, this pass turns
- * them over; no transposition is ever carried out, and networks too small to gain are left alone.
+ * all the way from one product to the next, for elementwise functions and concatenations do not mind. Where it saves copying,
+ * this pass turns them over, and networks too small to gain are left alone. What joins such matrices from outside, as kept
+ * statistics do, is transposed if the rest gains more than that costs.
  */
-import { reshape } from "./arrange.ts";
+import { sameShape } from "../tensor.ts";
+import { concatenate, reshape } from "./arrange.ts";
 import { type GemmAttributes, gemm, gemmAttributes } from "./fuse.ts";
+import { matrixTranspose } from "./matmul.ts";
 import { sum } from "./reduce.ts";
 import { apply, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 /** Columns that a product's kernel handles per pass over its left operand. */
 const PANEL = 128;
+/** What transposing an element costs beside copying one into a panel. */
+const TRANSPOSITION = 4;
 /** Copied elements that turning a group over must save: about 20 µs. */
 const WORTHWHILE = 1 << 17;
 
-/** Matrices of one shape joined by elementwise operations: turned over together or not at all. */
+/** Matrices joined by elementwise operations and concatenations: turned over together or not at all. */
 interface Group {
   readonly nodes: SymbolicTensor[];
+  /** Matrices of no group that are joined with them, each transposed where the group is turned over. */
+  readonly foreign: Set<SymbolicTensor>;
   /** The products that yield one of the group's matrices or take one as an operand. */
   readonly products: Set<SymbolicTensor>;
   /** Whether everything around the group can do with the transposes. */
@@ -49,7 +56,10 @@ type Groups = ReadonlyMap<SymbolicTensor, Group>;
 function findGroups(order: readonly SymbolicTensor[], outputs: readonly SymbolicTensor[]): Groups {
   const groups = new Map<SymbolicTensor, Group>();
   const create = (node: SymbolicTensor): Group => {
-    const group = { nodes: [node], products: new Set<SymbolicTensor>(), free: true, turned: false };
+    const group: Group = {
+      ...{ nodes: [node], foreign: new Set(), products: new Set() },
+      ...{ free: true, turned: false },
+    };
     groups.set(node, group);
     return group;
   };
@@ -58,6 +68,7 @@ function findGroups(order: readonly SymbolicTensor[], outputs: readonly Symbolic
     for (const node of b.nodes) groups.set(node, a);
     a.nodes.push(...b.nodes);
     for (const product of b.products) a.products.add(product);
+    for (const operand of b.foreign) a.foreign.add(operand);
     a.free &&= b.free;
     return a;
   };
@@ -68,25 +79,35 @@ function findGroups(order: readonly SymbolicTensor[], outputs: readonly Symbolic
 
   for (const node of order) {
     const product = gemmAttributes(node);
-    const elementwise = node.operation.elementwise === true && node.rank === 2;
-    let group = product || elementwise ? create(node) : undefined;
+    let group = product || joinsMatrices(node) ? create(node) : undefined;
     if (group && product) group.products.add(node);
     node.inputs.forEach((operand, k) => {
       const multiplied = product && k < 2;
       if (multiplied) groups.get(operand)?.products.add(node);
-      else if (
-        group &&
-        operand.rank === 2 &&
-        operand.shape.every((size, axis) => size === node.shape[axis])
-      ) {
+      else if (group && isMember(operand, node)) {
         const other = groups.get(operand);
         if (other) group = join(other, group);
-        else group.free = false;
+        else group.foreign.add(operand);
       } else if (!isTotal(node)) block(operand);
     });
   }
   for (const output of outputs) block(output);
   return groups;
+}
+
+/** Whether a node is an elementwise operation on matrices or a concatenation of some. */
+function joinsMatrices(node: SymbolicTensor): boolean {
+  return node.rank === 2 && (node.operation.elementwise === true || concatenationAxis(node) !== undefined);
+}
+
+/** The axis of a concatenation; nothing for another operation. */
+function concatenationAxis({ operation, attributes }: SymbolicTensor): number | undefined {
+  return operation.name === "concatenate" ? (attributes as { axis: number }).axis : undefined;
+}
+
+/** Whether an operand lies as the node does: neither multiplied nor broadcast. */
+function isMember(operand: SymbolicTensor, node: SymbolicTensor): boolean {
+  return concatenationAxis(node) !== undefined || sameShape(operand.shape, node.shape);
 }
 
 /** A sum over one axis of a matrix, which is as well taken over the other axis of its transpose. */
@@ -95,14 +116,17 @@ function isTotal({ operation, inputs, rank }: SymbolicTensor): boolean {
 }
 
 /** Elements that the products around a group copy, as the groups now lie. */
-function copied({ products }: Group, groups: Groups): number {
-  return [...products].reduce((total, product) => {
+function copied({ products, foreign, turned }: Group, groups: Groups): number {
+  let total = 0;
+  for (const product of products) {
     const { operands, attributes } = turnedProduct(product, groups);
     const [a, b] = operands;
     const columns = product.shape[groups.get(product)?.turned ? 0 : 1];
     const passes = attributes.transposeA ? Math.ceil(columns / PANEL) : 0;
-    return total + b.size + a.size * passes;
-  }, 0);
+    total += b.size + a.size * passes;
+  }
+  if (turned) for (const { size } of foreign) total += TRANSPOSITION * size;
+  return total;
 }
 
 interface TurnedProduct {
@@ -130,12 +154,12 @@ function rewrite(
 ): SymbolicTensor[] {
   const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
   const isTurned = (node: SymbolicTensor) => groups.get(node)?.turned === true;
-  /** An operand of a turned elementwise operation: a member of the group, or something that is broadcast. */
+  /** An operand of a turned operation: a member of the group, a matrix from outside, or something that is broadcast. */
   const facing = (operand: SymbolicTensor): SymbolicTensor => {
     const current = rewritten.get(operand)!;
     if (isTurned(operand) || operand.rank === 0) return current;
     const [rows, columns] = operand.rank === 1 ? [1, operand.shape[0]] : operand.shape;
-    return reshape(current, [columns, rows]);
+    return rows === 1 || columns === 1 ? reshape(current, [columns, rows]) : matrixTranspose(current);
   };
 
   for (const node of order) {
@@ -143,6 +167,8 @@ function rewrite(
       const { operands, attributes } = turnedProduct(node, groups);
       const addend = node.inputs.slice(2).map((c) => (isTurned(node) ? facing(c) : rewritten.get(c)!));
       rewritten.set(node, gemm([...operands.map((x) => rewritten.get(x)!), ...addend], attributes));
+    } else if (isTurned(node) && concatenationAxis(node) !== undefined) {
+      rewritten.set(node, concatenate(node.inputs.map(facing), 1 - concatenationAxis(node)!));
     } else if (isTurned(node)) {
       rewritten.set(node, apply(node.operation, node.inputs.map(facing), node.attributes));
     } else if (isTotal(node) && isTurned(node.inputs[0])) {

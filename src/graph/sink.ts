@@ -1,12 +1,17 @@
 /**
- * Moves scalar factors of matrix products onto their smaller operand: s·(A·B) = (s·A)·B.
+ * Moves scalar factors to where they multiply the fewest numbers: s·(A·B) = (s·A)·B, s·(x ⊙ y) = (s·x) ⊙ y,
+ * s·(x ± y) = s·x ± s·y.
  *
  * A learning rate times a weight gradient would be a pass over all parameters; times the backward pass's (N, O) factor it
- * is almost nothing, and the bare product can fuse with what is added to it. Done only for products used nowhere else.
+ * is almost nothing, and the bare product can fuse with what is added to it. A factor moves only into what is used nowhere
+ * else.
  */
 import { multiply } from "./elementwise.ts";
 import { matmulAttributes } from "./matmul.ts";
 import { apply, type SymbolicTensor, scalarValue, topologicalOrder } from "./symbolic.ts";
+
+/** How many operations a factor moves through; chains of more are left alone. */
+const DEPTH = 8;
 
 /** Equivalent outputs with such factors moved. */
 export function sinkFactors(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
@@ -16,30 +21,70 @@ export function sinkFactors(outputs: readonly SymbolicTensor[]): SymbolicTensor[
     uses.set(node, (uses.get(node) ?? 0) + 1);
   }
   const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
+  const context = { uses, rewritten };
   for (const node of order) {
     const inputs = node.inputs.map((operand) => rewritten.get(operand)!);
-    const sunk = sink(node, uses, rewritten);
+    const sunk = sink(node, context);
     const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
     rewritten.set(node, sunk ?? (changed ? apply(node.operation, inputs, node.attributes) : node));
   }
   return outputs.map((output) => rewritten.get(output)!);
 }
 
-/** The product with the factor on its smaller operand; nothing for constants, which Gemm takes as they are. */
-function sink(
-  node: SymbolicTensor,
-  uses: ReadonlyMap<SymbolicTensor, number>,
-  rewritten: ReadonlyMap<SymbolicTensor, SymbolicTensor>,
-): SymbolicTensor | undefined {
-  if (node.operation.name !== "multiply") return undefined;
-  const [left, right] = node.inputs;
-  const [factor, product] = left.rank === 0 ? [left, right] : [right, left];
-  if (factor.rank !== 0 || scalarValue(factor) !== undefined) return undefined;
-  if (!matmulAttributes(product) || uses.get(product) !== 1) return undefined;
-  const [a, b] = product.inputs;
-  if (Math.min(a.size, b.size) >= product.size) return undefined;
-  const s = rewritten.get(factor)!;
-  const [newA, newB] = [rewritten.get(a)!, rewritten.get(b)!];
-  const operands = a.size <= b.size ? [multiply(newA, s), newB] : [newA, multiply(newB, s)];
-  return apply(product.operation, operands, product.attributes);
+interface Context {
+  readonly uses: ReadonlyMap<SymbolicTensor, number>;
+  readonly rewritten: ReadonlyMap<SymbolicTensor, SymbolicTensor>;
+}
+
+/** The node with its scalar factor elsewhere, where that is cheaper. */
+function sink(node: SymbolicTensor, context: Context): SymbolicTensor | undefined {
+  const product = scaledBy(node);
+  if (!product) return undefined;
+  const scaling = scale(product.x, context.rewritten.get(product.factor)!, context, DEPTH);
+  return scaling.elements < node.size ? scaling.build() : undefined;
+}
+
+/** x and s of s·x, s a number that is no constant: those Gemm takes as they are. */
+function scaledBy({
+  operation,
+  inputs,
+  dtype,
+}: SymbolicTensor): { x: SymbolicTensor; factor: SymbolicTensor } | undefined {
+  if (operation.name !== "multiply" || (dtype !== "float32" && dtype !== "float64")) return undefined;
+  const [left, right] = inputs;
+  const [factor, x] = left.rank === 0 ? [left, right] : [right, left];
+  return factor.rank === 0 && scalarValue(factor) === undefined ? { x, factor } : undefined;
+}
+
+interface Scaling {
+  /** How many numbers the factor multiplies. */
+  readonly elements: number;
+  build(): SymbolicTensor;
+}
+
+/** The cheapest way to write s·node. */
+function scale(node: SymbolicTensor, s: SymbolicTensor, context: Context, depth: number): Scaling {
+  const { uses, rewritten } = context;
+  const here = { elements: node.size, build: () => multiply(rewritten.get(node)!, s) };
+  if (uses.get(node) !== 1 || depth === 0) return here;
+  const scaled = scaledBy(node);
+  if (scaled) return scale(scaled.x, multiply(rewritten.get(scaled.factor)!, s), context, depth - 1);
+  /** s into some of the operands. */
+  const into = (...chosen: readonly number[]): Scaling => {
+    const scalings = new Map(chosen.map((k) => [k, scale(node.inputs[k], s, context, depth - 1)]));
+    return {
+      elements: [...scalings.values()].reduce((total, { elements }) => total + elements, 0),
+      build() {
+        const operands = node.inputs.map((x, k) => scalings.get(k)?.build() ?? rewritten.get(x)!);
+        return apply(node.operation, operands, node.attributes);
+      },
+    };
+  };
+  const { name } = node.operation;
+  const least = (...ways: readonly Scaling[]) =>
+    ways.reduce((a, b) => (b.elements < a.elements ? b : a), here);
+  if (matmulAttributes(node) || name === "multiply") return least(into(0), into(1));
+  if (name === "divide") return least(into(0));
+  if (name === "add" || name === "subtract") return least(into(0, 1));
+  return here;
 }
