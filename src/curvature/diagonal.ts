@@ -4,34 +4,45 @@
  *   δθ = g / (diag F + λ),   diag(F)_{oi} = (1/N) Σ_q δ_qo² ā_qi²         [Amari98 §3 cut to its diagonal; Karakida20 §5]
  *
  * For a dense layer the diagonal is one matrix product of squares. Nothing is solved on the host, which only looks whether
- * the diagonal is finite, by its sum, and at λ = 0 whether it is positive.
+ * the diagonal is finite, by its sum, and at λ = 0 whether it is positive. Where stale steps follow, the reciprocals are kept:
+ * such a step is a gradient step with one more pass over the parameters.
  *
- * | symbol  | slot                | shape          |
- * | ------- | ------------------- | -------------- |
- * | diag F  | `weight`, `bias`    | (O, F), (O)    |
- * | tr F    | `trace`             | ()             |
- * | λ       | `damping`           | ()             |
+ * | symbol           | slot                            | shape       |
+ * | ---------------- | ------------------------------- | ----------- |
+ * | diag F           | `weight`, `bias`                | (O, F), (O) |
+ * | 1/(diag F + λ)   | `inverseWeight`, `inverseBias`  | (O, F), (O) |
+ * | tr F             | `trace`                         | ()          |
+ * | λ                | `damping`                       | ()          |
  */
 import { type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, divide, multiply, type SymbolicTensor, sum } from "../graph/index.ts";
+import { add, multiply, reciprocal, type SymbolicTensor, sum } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { failed } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
 export const diagonalStructure: Structure = {
   name: "diagonal",
-  blocks: ({ layers, samples }) => layers.map((layer) => diagonalBlock(layer, samples)),
+  blocks: ({ layers, samples }, { stale }) => layers.map((layer) => diagonalBlock(layer, samples, stale)),
 };
 
-function diagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
+/** @param keepsInverse whether stale directions will be read */
+function diagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolean): CurvatureBlock {
   const { weight, bias } = squaredScores(layer);
   const { dtype } = layer.deltas;
   const size = weight.size + (bias?.size ?? 0);
   const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
   const trace = bias ? add(sum(weight), sum(bias)) : sum(weight);
   const statistics = { weight: mean(weight), ...(bias && { bias: mean(bias) }), trace: mean(trace) };
+  const inverses = (slots: SlotSymbols): SlotSymbols => ({
+    inverseWeight: reciprocal(add(slots.weight, slots.damping)),
+    ...(bias && { inverseBias: reciprocal(add(slots.bias, slots.damping)) }),
+  });
+  const kept: Record<string, SlotSpec> = {
+    inverseWeight: { shape: weight.shape, dtype },
+    ...(bias && { inverseBias: { shape: bias.shape, dtype } }),
+  };
   return {
     layers: [layer],
     report: {
@@ -39,20 +50,24 @@ function diagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
       structure: "diagonal",
       solver: "elementwise",
       dimension: 1,
-      memoryBytes: bytesPerElement(dtype) * size,
+      memoryBytes: bytesPerElement(dtype) * size * (keepsInverse ? 2 : 1),
     },
     statistics,
-    refreshed: { damping: { shape: [], dtype } },
+    refreshed: { damping: { shape: [], dtype }, ...(keepsInverse && kept) },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
       return checkFinite(slots, damping) ?? checkPositive(slots, damping) ?? { damping, retries: 0 };
     },
-    stale: ([gradient], slots) => [
-      {
-        weight: divide(gradient.weight, add(slots.weight, slots.damping)),
-        bias: gradient.bias && divide(gradient.bias, add(slots.bias, slots.damping)),
-      },
-    ],
+    settle: keepsInverse ? inverses : undefined,
+    stale([gradient], slots) {
+      const { inverseWeight, inverseBias } = keepsInverse ? slots : inverses(slots);
+      return [
+        {
+          weight: multiply(gradient.weight, inverseWeight),
+          bias: gradient.bias && multiply(gradient.bias, inverseBias),
+        },
+      ];
+    },
   };
 }
 

@@ -31,24 +31,22 @@ import {
   gramMatrix,
   type LayerScores,
   layerDimension,
-  matrixVector,
   type Scores,
-  scoreProduct,
   splitVector,
   totalDimension,
   transposedProduct,
-  vectorMatrix,
+  transposedSum,
+  weightedDeltas,
 } from "../fisher/index.ts";
 import {
   concatenate,
   constant,
-  divide,
   matmul,
   multiply,
+  reciprocal,
   reshape,
   type SymbolicTensor,
   slice,
-  subtract,
 } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
@@ -59,6 +57,7 @@ import { fisherMatrix, parameterSpaceMemory } from "./parameter-space.ts";
 import { blockParameters } from "./partition.ts";
 import { requireMemory, solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
+import { correctedGradient, projectedGradient } from "./woodbury.ts";
 
 /** Σ = I is handed to the block-diagonal structure, which solves layer by layer. */
 export function layerWiseStructure(coupling: CouplingOption): Structure {
@@ -101,7 +100,10 @@ function layerWiseBlock(scores: Scores, sigma: Float64Array, context: StructureC
   };
 }
 
-type LayerWiseSolver = Pick<CurvatureBlock, "statistics" | "refreshed" | "refresh" | "fresh" | "stale">;
+type LayerWiseSolver = Pick<
+  CurvatureBlock,
+  "statistics" | "refreshed" | "refresh" | "fresh" | "stale" | "factored"
+>;
 
 function sampleSpace(
   { layers, residual, samples }: Scores,
@@ -120,12 +122,10 @@ function sampleSpace(
   });
   const kept = (slots: SlotSymbols): LayerScores[] =>
     layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
-  /** (1/N) S_lᵀ u_l of every layer. */
-  const combine = (slots: SlotSymbols, u: SymbolicTensor) => {
+  /** δ_l with the rows weighted by (1/N) u_l, of every layer, (N, O). */
+  const combining = (slots: SlotSymbols, u: SymbolicTensor) => {
     const scaled = multiply(u, 1 / samples);
-    return kept(slots).map((layer, l) =>
-      transposedProduct(layer, slice(scaled, [l * rows], [(l + 1) * rows])),
-    );
+    return kept(slots).map((layer, l) => weightedDeltas(layer, slice(scaled, [l * rows], [(l + 1) * rows])));
   };
 
   return {
@@ -145,16 +145,21 @@ function sampleSpace(
       };
       return outcome instanceof Promise ? outcome.then(record) : record(outcome);
     },
-    fresh: residual ? (slots) => combine(slots, slots.weights) : undefined,
-    stale(gradient, slots) {
-      const products = kept(slots).map((layer, l) => reshape(scoreProduct(layer, gradient[l]), [1, rows]));
+    fresh: residual
+      ? (slots) =>
+          combining(slots, slots.weights).map((deltas, l) =>
+            transposedSum({ ...kept(slots)[l], deltas, rowsPerSample: 1 }),
+          )
+      : undefined,
+    factored: residual === undefined,
+    stale(_, slots, factors) {
+      const scores = kept(slots);
+      const products = scores.map((layer, l) => reshape(projectedGradient(layer, factors![l]), [1, rows]));
       const coupled = matmul(constant(sigma, [count, count], dtype), concatenate(products));
       const solved = matmul(slots.inverse, reshape(coupled, [order, 1]));
-      const corrections = combine(slots, reshape(solved, [order]));
-      return layers.map((layer, l) => {
-        const difference = subtract(vectorMatrix(gradient[l]), vectorMatrix(corrections[l]));
-        return matrixVector(layer, divide(difference, slots.damping));
-      });
+      const corrections = combining(slots, reshape(solved, [order]));
+      const scale = reciprocal(slots.damping);
+      return scores.map((layer, l) => correctedGradient(layer, corrections[l], factors![l], scale));
     },
   };
 }

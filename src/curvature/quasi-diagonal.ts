@@ -6,30 +6,33 @@
  * with λ added to F_00 and F_ii. Invariant to a shift of each input, at twice the diagonal's cost. A layer without a bias
  * falls back to the diagonal.
  *
- * As F_ii ≥ F_0i²/F_00, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it.
+ * As F_ii ≥ F_0i²/F_00, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it. Where stale
+ * steps follow, the ratios and reciprocals are kept: such a step is a gradient step with three more passes over the weights.
  *
- * | symbol | slot       | shape  |
- * | ------ | ---------- | ------ |
- * | F_ii   | `weight`   | (O, F) |
- * | F_00   | `bias`     | (O)    |
- * | F_0i   | `coupling` | (O, F) |
- * | tr F   | `trace`    | ()     |
- * | λ      | `damping`  | ()     |
+ * | symbol                | slot           | shape  |
+ * | --------------------- | -------------- | ------ |
+ * | F_ii                  | `weight`       | (O, F) |
+ * | F_00                  | `bias`         | (O)    |
+ * | F_0i                  | `coupling`     | (O, F) |
+ * | F_0i/F_00             | `ratio`        | (O, F) |
+ * | 1/(F_ii − F_0i²/F_00) | `inversePivot` | (O, F) |
+ * | 1/F_00                | `inverseBias`  | (O)    |
+ * | tr F                  | `trace`        | ()     |
+ * | λ                     | `damping`      | ()     |
  */
 import { biasCoupling, type LayerScores, squaredScores } from "../fisher/index.ts";
 import {
   add,
-  divide,
   maximum,
   multiply,
+  reciprocal,
   reshape,
   type SymbolicTensor,
-  square,
   subtract,
   sum,
 } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotArrays } from "./block.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { checkFinite, diagonalStructure } from "./diagonal.ts";
 import { failed } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
@@ -39,7 +42,7 @@ export const quasiDiagonalStructure: Structure = {
   name: "quasi-diagonal",
   blocks: (scores, context) =>
     scores.layers.flatMap((layer) => {
-      if (layer.bias !== undefined) return [quasiDiagonalBlock(layer, scores.samples)];
+      if (layer.bias !== undefined) return [quasiDiagonalBlock(layer, scores.samples, context.stale)];
       const [block] = diagonalStructure.blocks({ ...scores, layers: [layer] }, context);
       return [
         {
@@ -50,11 +53,24 @@ export const quasiDiagonalStructure: Structure = {
     }),
 };
 
-function quasiDiagonalBlock(layer: LayerScores, samples: number): CurvatureBlock {
+/** @param keepsInverse whether stale directions will be read */
+function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolean): CurvatureBlock {
   const { dtype } = layer.deltas;
   const { weight, bias } = squaredScores(layer);
   const rounding = layer.deltas.shape[0] * (dtype === "float64" ? Number.EPSILON : 2 ** -23);
   const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
+  const column = (x: SymbolicTensor) => reshape(x, [-1, 1]);
+  const inverses = (slots: SlotSymbols): SlotSymbols => {
+    const inverseBias = reciprocal(add(slots.bias, slots.damping));
+    const ratio = multiply(slots.coupling, column(inverseBias));
+    const pivot = subtract(add(slots.weight, slots.damping), multiply(slots.coupling, ratio));
+    return { ratio, inversePivot: reciprocal(maximum(pivot, slots.damping)), inverseBias };
+  };
+  const kept: Record<string, SlotSpec> = {
+    ratio: { shape: weight.shape, dtype },
+    inversePivot: { shape: weight.shape, dtype },
+    inverseBias: { shape: bias!.shape, dtype },
+  };
   return {
     layers: [layer],
     report: {
@@ -62,7 +78,7 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number): CurvatureBlock
       structure: "quasi-diagonal",
       solver: "elementwise",
       dimension: 2,
-      memoryBytes: bytesPerElement(dtype) * (2 * weight.size + bias!.size),
+      memoryBytes: bytesPerElement(dtype) * (2 * weight.size + bias!.size) * (keepsInverse ? 2 : 1),
     },
     statistics: {
       weight: mean(weight),
@@ -70,21 +86,18 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number): CurvatureBlock
       coupling: mean(biasCoupling(layer)),
       trace: mean(add(sum(weight), sum(bias!))),
     },
-    refreshed: { damping: { shape: [], dtype } },
+    refreshed: { damping: { shape: [], dtype }, ...(keepsInverse && kept) },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
       return checkFinite(slots, damping) ?? checkPivots(slots, damping, rounding) ?? { damping, retries: 0 };
     },
+    settle: keepsInverse ? inverses : undefined,
     stale([gradient], slots) {
-      const column = (x: SymbolicTensor) => reshape(x, [-1, 1]);
-      const corner = column(add(slots.bias, slots.damping));
-      const ratio = divide(slots.coupling, corner);
-      const pivot = subtract(add(slots.weight, slots.damping), divide(square(slots.coupling), corner));
-      const diagonal = maximum(pivot, slots.damping);
-      const g0 = column(gradient.bias!);
-      const direction = divide(subtract(gradient.weight, multiply(ratio, g0)), diagonal);
+      const { ratio, inversePivot, inverseBias } = keepsInverse ? slots : inverses(slots);
+      const explained = multiply(ratio, column(gradient.bias!));
+      const direction = multiply(subtract(gradient.weight, explained), inversePivot);
       const shift = sum(multiply(ratio, direction), [1]);
-      return [{ weight: direction, bias: subtract(reshape(divide(g0, corner), [-1]), shift) }];
+      return [{ weight: direction, bias: subtract(multiply(gradient.bias!, inverseBias), shift) }];
     },
   };
 }

@@ -12,16 +12,19 @@
  * Differs from the paper: the score rows of a sample are multiples of one vector within a unit's block, so that N rows
  * stand for the M = rN of the score matrix, and the systems are of order N whatever the number of outputs is.
  *
+ * A stale step is TENGraD's (`woodbury.ts`) and one product with each unit's inverse, O N² numbers that it reads once: for a
+ * thousand units and 128 samples 65 MB a layer in float32, which is what it waits for.
+ *
  * | symbol             | slot            | shape            |
  * | ------------------ | --------------- | ---------------- |
- * | ā                  | `inputs`        | (N, D)           |
+ * | a                  | `inputs`        | (N, F)           |
  * | v                  | `scales`        | (N, O)           |
  * | (1/N) āāᵀ          | `gram`          | (N, N)           |
  * | ρ'                 | `residual`      | (N, O)           |
  * | (K_o + λI)⁻¹ρ'_o   | `weights`       | (O, N)           |
  * | F_o                | `fisher`        | (O, D, D)        |
  * | g, (F_o + λI)⁻¹g_o | `gradient`, `solution` | (O, D)    |
- * | L_o⁻¹              | `inverseFactor` | (O, n, n), n = N or D |
+ * | (K_o + λI)⁻¹ or (F_o + λI)⁻¹ | `inverse` | (O, n, n), n = N or D |
  * | λ of each unit     | `damping`       | (O, 1)           |
  */
 import {
@@ -30,18 +33,20 @@ import {
   matrixVector,
   type Scores,
   squaredDeltas,
+  transposedSum,
   vectorMatrix,
   weightedDeltas,
 } from "../fisher/index.ts";
 import {
+  add,
   divide,
   matmul,
   maximum,
   multiply,
   reshape,
   type SymbolicTensor,
+  scalar,
   sqrt,
-  subtract,
   transpose,
 } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
@@ -50,6 +55,7 @@ import { blockParameters } from "./partition.ts";
 import { requireMemory, solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
 import { solveSystems } from "./systems.ts";
+import { correctedGradient, inputsByGradient } from "./woodbury.ts";
 
 export const unitWiseStructure: Structure = {
   name: "unit-wise",
@@ -77,7 +83,7 @@ function unitWiseBlock(scores: Scores, context: StructureContext): CurvatureBloc
     memoryBytes,
   };
   const inverse: Record<string, SlotSpec> = keepsInverse
-    ? { inverseFactor: { shape: [units, order, order], dtype: layer.deltas.dtype } }
+    ? { inverse: { shape: [units, order, order], dtype: layer.deltas.dtype } }
     : {};
   return {
     layers: [layer],
@@ -86,7 +92,10 @@ function unitWiseBlock(scores: Scores, context: StructureContext): CurvatureBloc
   };
 }
 
-type UnitWiseSolver = Pick<CurvatureBlock, "statistics" | "refreshed" | "refresh" | "fresh" | "stale">;
+type UnitWiseSolver = Pick<
+  CurvatureBlock,
+  "statistics" | "refreshed" | "refresh" | "fresh" | "stale" | "factored"
+>;
 
 function sampleSpace(
   { layers, residual, samples }: Scores,
@@ -95,20 +104,23 @@ function sampleSpace(
   const [layer] = layers;
   const { dtype } = layer.deltas;
   const units = layer.deltas.shape[1];
-  const inputs = extendedInputs(layer);
+  const { inputs } = layer;
   const scales = sqrt(squaredDeltas(layer));
+  const products = matmul(inputs, inputs, { transposeB: true });
+  const covariance = layer.bias === undefined ? products : add(products, layer.biasInput ** 2);
   const statistics: Record<string, SymbolicTensor> = {
     inputs,
     scales,
-    gram: multiply(matmul(inputs, inputs, { transposeB: true }), 1 / samples),
+    gram: multiply(covariance, 1 / samples),
   };
   // Where v_no is 0 so is what it divides.
   const smallest = dtype === "float64" ? 1e-150 : 1e-18;
   if (residual) statistics.residual = divide(weightedDeltas(layer, residual), maximum(scales, smallest));
 
-  /** (1/N) Āᵀ (v ⊙ u) for u (O, N), laid out like W̄. */
-  const combine = (u: SymbolicTensor, slots: SlotSymbols) =>
-    multiply(matmul(multiply(u, transpose(slots.scales)), slots.inputs), 1 / samples);
+  const kept = (slots: SlotSymbols): LayerScores => ({ ...layer, inputs: slots.inputs, rowsPerSample: 1 });
+  /** (1/N) v ⊙ u for u (O, N): what stands for the deltas in a combination of the score rows, (N, O). */
+  const combining = (u: SymbolicTensor, slots: SlotSymbols) =>
+    multiply(multiply(slots.scales, transpose(u)), 1 / samples);
 
   const matrix = new Float64Array(samples * samples);
   const right = new Float64Array(samples);
@@ -129,19 +141,25 @@ function sampleSpace(
           return {
             ...{ matrix, order: samples, damping },
             solve: solves ? { b: right, x: part(slots.weights, unit, units) } : undefined,
-            inverseFactor: stale || !residual ? part(slots.inverseFactor, unit, units) : undefined,
+            inverse: stale || !residual ? part(slots.inverse, unit, units) : undefined,
           };
         },
         (unit, outcome) => {
           slots.damping[unit] = outcome.damping;
         },
       ),
-    fresh: residual ? (slots) => [matrixVector(layer, combine(slots.weights, slots))] : undefined,
-    stale([gradient], slots) {
-      const g = vectorMatrix(gradient);
-      const projected = multiply(matmul(g, slots.inputs, { transposeB: true }), transpose(slots.scales));
-      const solved = applyInverse(slots.inverseFactor, projected);
-      return [matrixVector(layer, divide(subtract(g, combine(solved, slots)), slots.damping))];
+    fresh: residual
+      ? (slots) => [transposedSum({ ...kept(slots), deltas: combining(slots.weights, slots) })]
+      : undefined,
+    factored: residual === undefined,
+    stale(_, slots, factors) {
+      const [batch] = factors!;
+      const projected = multiply(slots.scales, inputsByGradient(kept(slots), batch));
+      const solved = applyInverse(slots.inverse, transpose(projected));
+      const damped = (deltas: SymbolicTensor) => divide(deltas, transpose(slots.damping));
+      const corrections = damped(combining(solved, slots));
+      const later = { ...batch, deltas: damped(batch.deltas) };
+      return [correctedGradient(kept(slots), corrections, later, scalar(1, dtype))];
     },
   };
 }
@@ -175,14 +193,12 @@ function parameterSpace(
             fresh && residual
               ? { b: part(slots.gradient, unit, units), x: part(slots.solution, unit, units) }
               : undefined,
-          inverseFactor: stale || !residual ? part(slots.inverseFactor, unit, units) : undefined,
+          inverse: stale || !residual ? part(slots.inverse, unit, units) : undefined,
         }),
         () => {},
       ),
     fresh: residual ? (slots) => [matrixVector(layer, slots.solution)] : undefined,
-    stale: ([gradient], slots) => [
-      matrixVector(layer, applyInverse(slots.inverseFactor, vectorMatrix(gradient))),
-    ],
+    stale: ([gradient], slots) => [matrixVector(layer, applyInverse(slots.inverse, vectorMatrix(gradient)))],
   };
 }
 
@@ -209,11 +225,10 @@ function part<Data extends TypedArray>(array: Data, unit: number, units: number)
   return array.subarray(unit * size, (unit + 1) * size) as Data;
 }
 
-/** L⁻ᵀ L⁻¹ b for every unit; factors (O, n, n), right-hand sides (O, n). */
-function applyInverse(factors: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+/** The product of every unit's inverse, (O, n, n), with its row of b, (O, n). */
+function applyInverse(inverse: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   const [units, order] = b.shape;
-  const half = matmul(factors, reshape(b, [units, order, 1]));
-  return reshape(matmul(factors, half, { transposeA: true }), [units, order]);
+  return reshape(matmul(inverse, reshape(b, [units, order, 1])), [units, order]);
 }
 
 /** Bytes of the slots, of what forming them takes and of the float64 factorization. */
