@@ -11,17 +11,17 @@
  * | δθ       | `solution`             | (P)            |
  */
 import {
-  flattenVector,
+  cutVector,
+  joinVectors,
   type LayerScores,
   type Scores,
   scoreProduct,
-  splitVector,
   totalDimension,
   transposedProduct,
 } from "../fisher/index.ts";
-import { add, concatenate, multiply, type SymbolicTensor } from "../graph/index.ts";
+import { add, multiply, type SymbolicTensor } from "../graph/index.ts";
 import { type ConjugateGradientResult, conjugateGradient } from "../linalg/index.ts";
-import { bytesPerElement } from "../tensor.ts";
+import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
 
@@ -63,10 +63,10 @@ export function conjugateGradientBlock(
     statistics,
     operator(vector, slots) {
       const scores = kept(slots);
-      const parts = splitVector(layers, vector);
+      const parts = cutVector(layers, vector);
       const product = scores.map((layer, l) => scoreProduct(layer, parts[l])).reduce(add);
       const weights = multiply(product, 1 / samples);
-      return concatenate(scores.map((layer) => flattenVector(transposedProduct(layer, weights))));
+      return joinVectors(scores.map((layer) => transposedProduct(layer, weights)));
     },
   });
 }
@@ -82,7 +82,7 @@ export function iterativeBlock(
   const { dtype } = layers[0].deltas;
   const { iterations = 250, warmStart = 0.95, relativeProgress } = options;
   const tolerance = options.tolerance ?? (dtype === "float64" ? 1e-10 : 1e-5);
-  const solutionOf = (slots: SlotSymbols) => splitVector(layers, slots.solution);
+  const solutionOf = (slots: SlotSymbols) => cutVector(layers, slots.solution);
   const kept = Object.values(statistics).reduce((total, { size }) => total + size, 0);
 
   return {
@@ -104,24 +104,38 @@ export function iterativeBlock(
     fresh: solutionOf,
     stale: (_, slots) => solutionOf(slots),
     iterative: {
-      flatten: (gradient) => concatenate(gradient.map(flattenVector)),
+      flatten: joinVectors,
       operator,
       async solve(apply, slots, damping) {
-        const initial = Float64Array.from(slots.solution, (value) => warmStart * value);
-        const scale = diagonal?.(slots, damping);
+        const initial = scaled(slots.solution, warmStart);
         const result = await conjugateGradient(apply, new Float64Array(slots.gradient), {
           maxIterations: iterations,
           tolerance,
           relativeProgress,
           initial,
           shift: damping,
-          preconditioner: scale && ((vector) => vector.map((value, k) => value / scale[k])),
+          preconditioner: diagonal && dividing(diagonal(slots, damping)),
         });
         const ended = describe(result, iterations);
         if (ended.failure === undefined) slots.solution.set(result.solution); // else the last start stays good
         return { damping, retries: 0, ...ended };
       },
     },
+  };
+}
+
+function scaled(vector: TypedArray, factor: number): Float64Array {
+  const result = new Float64Array(vector);
+  for (let k = 0; k < result.length; k++) result[k] *= factor;
+  return result;
+}
+
+/** v ↦ v/d elementwise, into one array. */
+function dividing(divisor: Float64Array): (vector: Float64Array) => Float64Array {
+  const result = new Float64Array(divisor.length);
+  return (vector) => {
+    for (let k = 0; k < result.length; k++) result[k] = vector[k] / divisor[k];
+    return result;
   };
 }
 

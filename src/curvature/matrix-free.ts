@@ -3,13 +3,14 @@
  *
  *   M v = (1/N) Jᵀ (H_out (J v))             Hessian-free optimization [Martens10; Johnson17 §6 and eq. 43, §C]
  *
- * a Jacobian-vector product, the small output metric of each sample, a vector-Jacobian product: three passes over the
- * network, and no score matrix, whatever the number of outputs is. The batch and the parameters of the refresh are kept, so
- * that M stays what it was between refreshes.
+ * a Jacobian-vector product, the small output metric of each sample, a vector-Jacobian product: two passes over the network,
+ * and no score matrix, whatever the number of outputs is. The batch, the parameters and the pre-activations of the refresh are
+ * kept, so that M stays what it was between refreshes and no product repeats the forward pass.
  *
  * | symbol   | slot                      | shape               |
  * | -------- | ------------------------- | ------------------- |
  * | x, θ     | `inputs`, `parameter.l.…` | (N, …), the layer's |
+ * | s_l      | `preactivations.l`        | (N, O)              |
  * | g        | `gradient`                | (P)                 |
  * | δθ       | `solution`                | (P)                 |
  * | diag F   | `diagonal`                | (P)                 |
@@ -17,8 +18,8 @@
  * Differs from the paper: the preconditioner (diag F + λ)^¾ is by the exact Fisher matrix, not by the squared gradients
  * of single samples.
  */
-import { flattenVector, type LayerVector, type Scores, splitVector, squaredScores } from "../fisher/index.ts";
-import { concatenate, jvp, multiply, type SymbolicTensor, vjp } from "../graph/index.ts";
+import { cutVector, joinVectors, type LayerVector, type Scores, squaredScores } from "../fisher/index.ts";
+import { jvp, multiply, type SymbolicTensor, substitute, vjp } from "../graph/index.ts";
 import type { SlotArrays, SlotSymbols } from "./block.ts";
 import { type ConjugateGradientOptions, iterativeBlock } from "./conjugate-gradient.ts";
 import { type OutputMetric, outputMetricProduct } from "./output-metric.ts";
@@ -44,28 +45,34 @@ export function matrixFreeStructure(
       const statistics = {
         inputs: network.inputs,
         ...keptParameters(scores, network),
+        ...Object.fromEntries(layers.map((layer, l) => [`preactivations.${l}`, layer.preactivations])),
         ...(preconditioned && { diagonal: fisherDiagonal(scores) }),
       };
-      const diagonal = (slots: SlotArrays, damping: number) =>
-        Float64Array.from(slots.diagonal, (value) => (value + damping) ** PRECONDITIONER_EXPONENT || 1);
+      const diagonal = (slots: SlotArrays, damping: number) => {
+        const result = new Float64Array(slots.diagonal);
+        for (let k = 0; k < result.length; k++) {
+          result[k] = (result[k] + damping) ** PRECONDITIONER_EXPONENT || 1;
+        }
+        return result;
+      };
       const operator = (vector: SymbolicTensor, slots: SlotSymbols) => {
         const parameters = layers.flatMap((layer, l) => parts(layer, slots, l));
         const named = new Map(parameters);
-        const { outputs } = network.model.forward(slots.inputs, named);
+        const { outputs, taps } = network.model.forward(slots.inputs, named);
         const nodes = parameters.map(([, node]) => node);
-        const tangents = splitVector(layers, vector).flatMap(vectorParts);
+        const tangents = cutVector(layers, vector).flatMap(vectorParts);
         const [along] = jvp([outputs], nodes, tangents);
         const weighted = outputMetricProduct(metric, network, outputs, along);
         const product = vjp([outputs], [multiply(weighted, 1 / samples)], nodes);
         const results = new Map(parameters.map(([parameter], k) => [parameter, product[k]]));
-        return concatenate(
-          layers.map(({ weight, bias }) =>
-            flattenVector({
-              weight: results.get(weight)!,
-              bias: bias === undefined ? undefined : results.get(bias),
-            }),
-          ),
+        const joined = joinVectors(
+          layers.map(({ weight, bias }) => ({
+            weight: results.get(weight)!,
+            bias: bias === undefined ? undefined : results.get(bias),
+          })),
         );
+        const kept = new Map(taps.map((tap, l) => [tap.preactivations, slots[`preactivations.${l}`]]));
+        return substitute([joined], kept)[0];
       };
       return [
         iterativeBlock(name, layers, solve, {
@@ -102,5 +109,5 @@ function vectorParts({ weight, bias }: LayerVector): SymbolicTensor[] {
 
 /** diag F, (P). */
 function fisherDiagonal({ layers, samples }: Scores): SymbolicTensor {
-  return multiply(concatenate(layers.map((layer) => flattenVector(squaredScores(layer)))), 1 / samples);
+  return multiply(joinVectors(layers.map(squaredScores)), 1 / samples);
 }

@@ -140,6 +140,27 @@ export function splitVector(layers: readonly LayerScores[], flat: SymbolicTensor
   });
 }
 
+/**
+ * Vectors of several layers as one, (P): each layer's weight row-major, then its bias. Joining and cutting it copies whole
+ * arrays, where {@link flattenVector}'s order puts every unit's bias behind its weights.
+ */
+export function joinVectors(vectors: readonly LayerVector[]): SymbolicTensor {
+  return concatenate(
+    vectors.flatMap(({ weight, bias }) => [reshape(weight, [-1]), ...(bias === undefined ? [] : [bias])]),
+  );
+}
+
+/** The inverse of {@link joinVectors} for these layers. */
+export function cutVector(layers: readonly LayerScores[], joined: SymbolicTensor): LayerVector[] {
+  let start = 0;
+  const take = (size: number) => slice(joined, [start], [(start += size)]);
+  return layers.map(({ inputs, deltas, bias }) => {
+    const [outputs, features] = [deltas.shape[1], inputs.shape[1]];
+    const weight = reshape(take(outputs * features), [outputs, features]);
+    return { weight, bias: bias === undefined ? undefined : take(outputs) };
+  });
+}
+
 /** Number of parameters of several layers. */
 export function totalDimension(layers: readonly LayerScores[]): number {
   return layers.reduce((total, layer) => total + layerDimension(layer), 0);

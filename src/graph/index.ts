@@ -6,4 +6,5 @@ export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
 export * from "./reduce.ts";
+export { substitute } from "./substitute.ts";
 export { constant, input, type Operand, SymbolicTensor, scalar } from "./symbolic.ts";

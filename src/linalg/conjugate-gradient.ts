@@ -60,7 +60,7 @@ export async function conjugateGradient(
   requireOption(tolerance >= 0, "tolerance", tolerance);
   requireOption(shift >= 0 && shift < Infinity, "shift", shift);
   const n = b.length;
-  const solution = new Float64Array(n);
+  let solution = new Float64Array(n);
   const norm = Math.sqrt(dot(b, b));
   const end = (status: ConjugateGradientStatus, iterations: number, residual: number) => ({
     solution,
@@ -71,24 +71,23 @@ export async function conjugateGradient(
   if (!Number.isFinite(norm)) return end("not finite", 0, 1);
   if (norm === 0) return end("converged", 0, 0);
 
-  const residual = b.slice();
+  let residual = b.slice();
   let residualNorm = norm;
-  if (options.initial !== undefined) {
-    if (options.initial.length !== n) {
-      throw new RangeError(`invalid initial: ${options.initial.length} numbers (must be ${n})`);
+  const { initial } = options;
+  if (initial !== undefined) {
+    if (initial.length !== n) {
+      throw new RangeError(`invalid initial: ${initial.length} numbers (must be ${n})`);
     }
-    const product = await apply(options.initial);
-    const candidate = b.map((value, index) => value - product[index] - shift * options.initial![index]);
-    const candidateNorm = Math.sqrt(dot(candidate, candidate));
-    if (!Number.isFinite(candidateNorm) || !allFinite(options.initial)) return end("not finite", 0, 1);
-    solution.set(options.initial);
-    residual.set(candidate);
-    residualNorm = candidateNorm;
+    const product = await apply(initial);
+    for (let index = 0; index < n; index++) residual[index] -= product[index] + shift * initial[index];
+    residualNorm = Math.sqrt(dot(residual, residual));
+    if (!Number.isFinite(residualNorm) || !allFinite(initial)) return end("not finite", 0, 1);
+    solution.set(initial);
   }
 
   const direction = new Float64Array(n);
-  const nextSolution = new Float64Array(n);
-  const nextResidual = new Float64Array(n);
+  let nextSolution = new Float64Array(n);
+  let nextResidual = new Float64Array(n);
   const history: number[] = [];
   let previous = 0;
   for (let iteration = 0; ; iteration++) {
@@ -102,30 +101,43 @@ export async function conjugateGradient(
     if (iteration >= maxIterations) return end("iteration limit reached", iteration, residualNorm / norm);
 
     const z = preconditioner ? await preconditioner(residual) : residual;
-    const weight = dot(residual, z);
+    const weight = preconditioner ? dot(residual, z) : residualNorm * residualNorm;
     if (!Number.isFinite(weight)) return end("not finite", iteration, residualNorm / norm);
     if (weight <= 0) return end("not positive definite", iteration, residualNorm / norm);
-    const carry = iteration === 0 ? 0 : weight / previous;
-    for (let index = 0; index < n; index++) direction[index] = z[index] + carry * direction[index];
+    const squaredLength = turn(direction, z, iteration === 0 ? 0 : weight / previous);
     previous = weight;
 
     const product = await apply(direction);
-    const curvature = dot(direction, product) + shift * dot(direction, direction);
+    const curvature = dot(direction, product) + shift * squaredLength;
     if (!Number.isFinite(curvature)) return end("not finite", iteration, residualNorm / norm);
     if (curvature <= 0) return end("not positive definite", iteration, residualNorm / norm);
     const step = weight / curvature;
+    let squaredNorm = 0;
+    let probe = 0; // NaN as soon as an element of the solution is not finite
     for (let index = 0; index < n; index++) {
-      nextSolution[index] = solution[index] + step * direction[index];
-      nextResidual[index] = residual[index] - step * (product[index] + shift * direction[index]);
+      const x = solution[index] + step * direction[index];
+      const r = residual[index] - step * (product[index] + shift * direction[index]);
+      nextSolution[index] = x;
+      nextResidual[index] = r;
+      squaredNorm += r * r;
+      probe += x * 0;
     }
-    const nextNorm = Math.sqrt(dot(nextResidual, nextResidual));
-    if (!Number.isFinite(nextNorm) || !allFinite(nextSolution)) {
-      return end("not finite", iteration, residualNorm / norm);
-    }
-    solution.set(nextSolution);
-    residual.set(nextResidual);
-    residualNorm = nextNorm;
+    if (!Number.isFinite(squaredNorm + probe)) return end("not finite", iteration, residualNorm / norm);
+    [solution, nextSolution] = [nextSolution, solution];
+    [residual, nextResidual] = [nextResidual, residual];
+    residualNorm = Math.sqrt(squaredNorm);
   }
+}
+
+/** direction ← z + carry · direction; returns its squared length. */
+function turn(direction: Float64Array, z: Float64Array, carry: number): number {
+  let squaredLength = 0;
+  for (let index = 0; index < direction.length; index++) {
+    const value = z[index] + carry * direction[index];
+    direction[index] = value;
+    squaredLength += value * value;
+  }
+  return squaredLength;
 }
 
 /** φ(x) = ½ xᵀA x − bᵀx = −½ xᵀ(b + r), r = b − A x. */

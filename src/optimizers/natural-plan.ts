@@ -295,10 +295,12 @@ export class NaturalPlan {
       const vector = input(`${b}/vector`, [dimension], dtype);
       return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.#slotInputs(b)) };
     });
+    const product = new Float64Array(dimension);
     return async (vector) => {
       this.#arrays[`${b}/vector`].set(vector);
       await program.run();
-      return new Float64Array(this.#arrays[`${b}/product`]);
+      product.set(this.#arrays[`${b}/product`]);
+      return product;
     };
   }
 

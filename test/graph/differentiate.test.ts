@@ -19,6 +19,7 @@ import {
   sine,
   square,
   stopGradient,
+  substitute,
   sum,
   tanh,
   vjp,
@@ -228,6 +229,22 @@ describe("vjp, gradient and jvp", () => {
     const results = await run(runtime, { forward }, { x: [0.5, -0.2], v: [1, 3] });
     const slope = (a: number) => 2 * a * (1 - Math.tanh(a * a) ** 2);
     assertClose(results.forward.data, [slope(0.5) + 3 * slope(-0.2)], "forward");
+  });
+
+  it("goes on from known values where nodes are substituted", async () => {
+    const hidden = sine(multiply(x, 2));
+    const [derivative] = gradient(square(hidden), [x]);
+    const known = input("known", [2], "float64");
+    const replaced = substitute([derivative, hidden], new Map([[hidden, known]]));
+    assert.equal(replaced[1], known);
+    const expected = await valuesOf(runtime, [derivative], { x: [0.3, -1] });
+    const actual = await valuesOf(runtime, [replaced[0]], {
+      x: [0.3, -1],
+      known: [Math.sin(0.6), Math.sin(-2)],
+    });
+    assertClose(actual[0], expected[0], "gradient");
+    const model = readModel(lowerToOnnx({ y: replaced[0] }));
+    assert.ok(!model.nodes.some(({ type }) => type === "Sin"), "the known value is not computed again");
   });
 
   it("stopGradient hides a branch and leaves the other", async () => {

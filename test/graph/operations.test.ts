@@ -20,6 +20,7 @@ const NOT_OPERATIONS = new Set([
   "jvp",
   "lowerToOnnx",
   "scalar",
+  "substitute",
   "vjp",
 ]);
 

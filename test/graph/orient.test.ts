@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { fuse } from "../../src/graph/fuse.ts";
 import {
   add,
+  concatenate,
   input,
   lowerToOnnx,
   matmul,
@@ -97,6 +98,28 @@ describe("orientation", () => {
     const named = Object.fromEntries(Object.keys(outputs).map((name, k) => [name, turned[k]]));
     const [expected, actual] = [await run(runtime, outputs, values), await run(runtime, named, values)];
     for (const name of Object.keys(outputs)) assertClose(actual[name].data, expected[name].data, name);
+  });
+
+  it("turns concatenations with their parts, and transposes what comes from outside", async () => {
+    const [a, b, kept] = [
+      input("a", [3, 4], "float64"),
+      input("b", [4, 2], "float64"),
+      input("kept", [5, 2], "float64"),
+    ];
+    const rows = concatenate([tanh(matmul(a, b)), kept]);
+    const weighted = multiply(rows, input("column", [8, 1], "float64"));
+    const y = matmul(input("d", [3, 8], "float64"), weighted);
+    const numbers = (count: number) => Array.from({ length: count }, (_, k) => Math.sin(1 + k));
+    const values = { a: numbers(12), b: numbers(8), kept: numbers(10), d: numbers(24), column: numbers(8) };
+    const [turned] = orient(prepared([y]), ALWAYS);
+    const { nodes } = readModel(lowerToOnnx({ y: turned }));
+    assert.deepEqual(
+      nodes.filter(({ type }) => type === "Concat").map(({ attributes }) => attributes.axis),
+      [1],
+    );
+    assert.equal(nodes.filter(({ type }) => type === "Transpose").length, 1);
+    const [expected, actual] = [await run(runtime, { y }, values), await run(runtime, { y: turned }, values)];
+    assertClose(actual.y.data, expected.y.data, "y");
   });
 
   it("never changes the value of a random program", async () => {
