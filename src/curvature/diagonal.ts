@@ -4,7 +4,7 @@
  *   δθ = g / (diag F + λ),   diag(F)_{oi} = (1/N) Σ_q δ_qo² ā_qi²         [Amari98 §3 cut to its diagonal; Karakida20 §5]
  *
  * For a dense layer the diagonal is one matrix product of squares. Nothing is solved on the host, which only looks whether
- * the diagonal is finite, by its sum, and at λ = 0 whether it is positive. Where stale steps follow, the reciprocals are kept:
+ * the diagonal is finite, by its sum, and at λ = 0 whether it is positive. Where stale steps follow it keeps the reciprocals:
  * such a step is a gradient step with one more pass over the parameters.
  *
  * | symbol           | slot                            | shape       |
@@ -16,8 +16,8 @@
  */
 import { type LayerScores, squaredScores } from "../fisher/index.ts";
 import { add, multiply, reciprocal, type SymbolicTensor, sum } from "../graph/index.ts";
-import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
+import { bytesPerElement, type TypedArray } from "../tensor.ts";
+import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec } from "./block.ts";
 import { failed } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
@@ -35,10 +35,7 @@ function diagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolea
   const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
   const trace = bias ? add(sum(weight), sum(bias)) : sum(weight);
   const statistics = { weight: mean(weight), ...(bias && { bias: mean(bias) }), trace: mean(trace) };
-  const inverses = (slots: SlotSymbols): SlotSymbols => ({
-    inverseWeight: reciprocal(add(slots.weight, slots.damping)),
-    ...(bias && { inverseBias: reciprocal(add(slots.bias, slots.damping)) }),
-  });
+  const inverse = (diagonal: SymbolicTensor, damping: SymbolicTensor) => reciprocal(add(diagonal, damping));
   const kept: Record<string, SlotSpec> = {
     inverseWeight: { shape: weight.shape, dtype },
     ...(bias && { inverseBias: { shape: bias.shape, dtype } }),
@@ -56,19 +53,30 @@ function diagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolea
     refreshed: { damping: { shape: [], dtype }, ...(keepsInverse && kept) },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
-      return checkFinite(slots, damping) ?? checkPositive(slots, damping) ?? { damping, retries: 0 };
+      const failure = checkFinite(slots, damping) ?? checkPositive(slots, damping);
+      if (failure) return failure;
+      if (keepsInverse) {
+        invert(slots.weight, damping, slots.inverseWeight);
+        if (bias) invert(slots.bias, damping, slots.inverseBias);
+      }
+      return { damping, retries: 0 };
     },
-    settle: keepsInverse ? inverses : undefined,
     stale([gradient], slots) {
-      const { inverseWeight, inverseBias } = keepsInverse ? slots : inverses(slots);
+      const inverseWeight = keepsInverse ? slots.inverseWeight : inverse(slots.weight, slots.damping);
+      const inverseBias = () => (keepsInverse ? slots.inverseBias : inverse(slots.bias, slots.damping));
       return [
         {
           weight: multiply(gradient.weight, inverseWeight),
-          bias: gradient.bias && multiply(gradient.bias, inverseBias),
+          bias: gradient.bias && multiply(gradient.bias, inverseBias()),
         },
       ];
     },
   };
+}
+
+/** 1/(x + λ), elementwise. */
+function invert(x: TypedArray, damping: number, inverse: TypedArray): void {
+  for (let k = 0; k < x.length; k++) inverse[k] = 1 / (x[k] + damping);
 }
 
 /** The failure of a diagonal that is not finite. */

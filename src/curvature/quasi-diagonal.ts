@@ -7,7 +7,7 @@
  * falls back to the diagonal.
  *
  * As F_ii ≥ F_0i²/F_00, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it. Where stale
- * steps follow, the ratios and reciprocals are kept: such a step is a gradient step with three more passes over the weights.
+ * steps follow, ratios and reciprocals are kept: such a step is a gradient step with four more passes over the weights.
  *
  * | symbol                | slot           | shape  |
  * | --------------------- | -------------- | ------ |
@@ -89,9 +89,11 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: b
     refreshed: { damping: { shape: [], dtype }, ...(keepsInverse && kept) },
     refresh(slots, { damping }) {
       slots.damping[0] = damping;
-      return checkFinite(slots, damping) ?? checkPivots(slots, damping, rounding) ?? { damping, retries: 0 };
+      const failure = checkFinite(slots, damping) ?? checkPivots(slots, damping, rounding);
+      if (failure) return failure;
+      if (keepsInverse) keepInverses(slots, damping);
+      return { damping, retries: 0 };
     },
-    settle: keepsInverse ? inverses : undefined,
     stale([gradient], slots) {
       const { ratio, inversePivot, inverseBias } = keepsInverse ? slots : inverses(slots);
       const explained = multiply(ratio, column(gradient.bias!));
@@ -100,6 +102,23 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: b
       return [{ weight: direction, bias: subtract(multiply(gradient.bias!, inverseBias), shift) }];
     },
   };
+}
+
+/** What `inverses` traces, on the host. */
+function keepInverses(
+  { weight, bias, coupling, ratio, inversePivot, inverseBias }: SlotArrays,
+  damping: number,
+): void {
+  const features = weight.length / bias.length;
+  for (let unit = 0, k = 0; unit < bias.length; unit++) {
+    const inverse = 1 / (bias[unit] + damping);
+    inverseBias[unit] = inverse;
+    for (let feature = 0; feature < features; feature++, k++) {
+      const explained = coupling[k] * inverse;
+      ratio[k] = explained;
+      inversePivot[k] = 1 / Math.max(weight[k] + damping - coupling[k] * explained, damping);
+    }
+  }
 }
 
 /** At λ = 0, the failure of a unit whose F_ii F_00 − F_0i² is no more than rounding. */
