@@ -23,6 +23,8 @@ export interface DampedSystem {
   readonly solve?: { readonly b: TypedArray; readonly x: TypedArray };
   /** Where L⁻¹ of K + λI = LLᵀ goes, (n, n). */
   readonly inverseFactor?: TypedArray;
+  /** Where (K + λI)⁻¹ goes, (n, n). */
+  readonly inverse?: TypedArray;
 }
 
 /** Up to this order the work is so short that handing it to another thread costs more than it frees. */
@@ -40,7 +42,7 @@ export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<Refr
 }
 
 function solveNow(system: DampedSystem): RefreshOutcome {
-  const { order, damping, solve, inverseFactor } = system;
+  const { order, damping, solve, inverseFactor, inverse } = system;
   const matrix = workspace.matrix.subarray(0, order * order);
   const factor = workspace.factor.subarray(0, order * order);
   matrix.set(system.matrix);
@@ -52,11 +54,12 @@ function solveNow(system: DampedSystem): RefreshOutcome {
     solve.x.set(x);
   }
   inverseFactor?.set(invertLower(result.factor, order));
+  inverse?.set(choleskyInverse(result.factor, order));
   return succeeded(result);
 }
 
 async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> {
-  const { order, damping, solve, inverseFactor } = system;
+  const { order, damping, solve, inverseFactor, inverse } = system;
   const matrix = new Float64Array(system.matrix);
   const result = await dampedCholeskyAsync(matrix, order, damping, retries(damping));
   if (result.failure !== undefined) return failed(damping, result.failure);
@@ -66,6 +69,7 @@ async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> 
     solve.x.set(x);
   }
   if (inverseFactor) inverseFactor.set(await invertLowerAsync(result.factor, order));
+  if (inverse) inverse.set(await choleskyInverseAsync(result.factor, order));
   return succeeded(result);
 }
 

@@ -29,6 +29,7 @@ export {
 } from "./inverse.ts";
 export { type LapackInfo, lapackInfo } from "./lapack.ts";
 export { type LuFactors, lu, luAsync, luSolve, luSolveAsync } from "./lu.ts";
+export { type RowInverse, type RowInverseProblem, rowInverse, rowInverseAsync } from "./row-inverse.ts";
 export {
   choleskySolve,
   choleskySolveAsync,
