@@ -3,7 +3,7 @@
  *
  * Results are appended to a file as they come, and what is in it is not done again.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../../src/errors.ts";
@@ -15,7 +15,7 @@ import { duration, figure, replaceBetweenMarks } from "./markdown.ts";
 import { resultsPage } from "./page.ts";
 import { fullPlan, networks, quickPlan, tasks } from "./plan.ts";
 import { appendOutcome, type Outcome, openResults, type Results, readResults } from "./results.ts";
-import { type Combination, loadTask, runCombination } from "./train.ts";
+import { type Combination, loadTask, runCombination, type TaskData } from "./train.ts";
 
 interface CommandLine {
   readonly task: readonly string[];
@@ -60,6 +60,11 @@ const plan = options.quick ? quickPlan : fullPlan;
 const path = options.results ?? (options.quick ? "runs/methods-quick.jsonl" : "bench/results/methods.jsonl");
 const docs = options.docs ?? (options.quick ? undefined : "docs");
 try {
+  if (docs && !existsSync(join(docs, "choosing.md"))) {
+    throw new UsageError(
+      `there is no choosing.md in ${docs} (run it in the project's folder, or give --docs)`,
+    );
+  }
   if (!options.pagesOnly) await runAll();
   if (docs) writePages(readResults(path), docs);
   else console.log(resultsPage(readResults(path)));
@@ -82,13 +87,14 @@ async function runAll(): Promise<void> {
   const left = all.filter((combination) => !done.has(keyOf(combination)));
   if (left.length < all.length)
     console.error(`${all.length - left.length} of ${all.length} are done already`);
+  // All data first: what is missing is known before half of it is done.
+  const wanted = new Set(left.map(({ task }) => task));
+  const data = new Map<string, TaskData>();
+  for (const task of wanted) data.set(task, await loadTask(task));
   const runtime = await openRuntime();
-  let data: { task: string; loaded: Awaited<ReturnType<typeof loadTask>> } | undefined;
   for (const [index, combination] of left.entries()) {
-    const { task } = combination;
-    if (data?.task !== task) data = { task, loaded: await loadTask(task) };
     const start = performance.now();
-    const outcome = await runCombination(combination, data.loaded, plan, runtime);
+    const outcome = await runCombination(combination, data.get(combination.task)!, plan, runtime);
     appendOutcome(path, outcome);
     const seconds = duration((performance.now() - start) / 1000);
     console.error(`${index + 1}/${left.length} ${keyOf(combination)}: ${describe(outcome)} (${seconds})`);

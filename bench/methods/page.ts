@@ -37,7 +37,7 @@ function conditions({ plan, machine }: Results): string {
 - **Training**: ${plan.steps} steps, at most ${plan.epochs} epochs, ${plan.seeds} times with other weights and batches; medians are shown. In trials and trainings the learning
   rate falls to a hundredth along a cosine. No early stopping: who overfits is shown overfitting.
 - **Seconds** are of training steps alone; the loss over all training rows is looked at ${plan.evaluations} times, off the clock.
-- **Limits**: no trial begins after ${plan.tuningSeconds} s, a training is cut after ${plan.trainingSeconds} s, and no further one begins after ${plan.trainingSeconds / 2} s; the notes say where that happened.
+- **Limits**: no trial begins after ${plan.tuningSeconds} s, a training is cut after ${plan.trainingSeconds} s of steps, and no further one begins after ${plan.trainingSeconds / 2} s of them; the notes say where that happened.
 - **Machine**: ${machine}.`;
 }
 

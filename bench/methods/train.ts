@@ -63,8 +63,8 @@ export async function runCombination(
       return { ...outcome, ...tuned, trainings: [], failure: "every trial diverged" };
     }
     const trainings: Training[] = [];
-    const begin = performance.now();
-    for (let seed = 0; seed < plan.seeds && elapsed(begin) < plan.trainingSeconds / 2; seed++) {
+    const spent = () => trainings.reduce((sum, { seconds }) => sum + seconds, 0);
+    for (let seed = 0; seed < plan.seeds && spent() < plan.trainingSeconds / 2; seed++) {
       const trainer = await start(options, plannedSteps, seed);
       trainings.push(await train(trainer, data, plan, plannedSteps).finally(() => trainer.dispose()));
     }
