@@ -1,4 +1,4 @@
-/** What is timed: four networks and four methods, the same for every contender. */
+/** What is timed: four networks and five methods, the same for every contender that has them. */
 
 export interface Network {
   /** Units of each layer, the inputs first. */
@@ -17,7 +17,7 @@ export const networks: Readonly<Record<string, Network>> = {
 };
 
 export interface BenchmarkMethod {
-  readonly optimizer: "sgd" | "adam" | "tengrad";
+  readonly optimizer: "sgd" | "adam" | "tengrad" | "kfac";
   /** Steps between two refreshes of the curvature; always timed in whole periods, so that each pays its share. */
   readonly refreshEvery: number;
 }
@@ -27,11 +27,12 @@ export const methods: Readonly<Record<string, BenchmarkMethod>> = {
   adam: { optimizer: "adam", refreshEvery: 1 },
   tengrad: { optimizer: "tengrad", refreshEvery: 1 },
   tengrad100: { optimizer: "tengrad", refreshEvery: 100 },
+  kfac100: { optimizer: "kfac", refreshEvery: 100 },
 };
 
 export const SAMPLES = 128;
 export const LEARNING_RATE = 1e-3;
-/** Of sgd and of tengrad. */
+/** Of all but adam. */
 export const MOMENTUM = 0.9;
-/** λ of tengrad. */
+/** λ of tengrad and kfac. */
 export const DAMPING = 0.1;

@@ -8,7 +8,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { methods, networks } from "./cases.ts";
+import { type BenchmarkMethod, methods, networks } from "./cases.ts";
+import type { ContenderDefinition } from "./contender.ts";
 import { findContenders, type Peers } from "./contenders.ts";
 import { measure } from "./measure.ts";
 import { loadNatgrad } from "./natgrad.ts";
@@ -49,8 +50,8 @@ try {
   for (const caseName of options.case) {
     for (const methodName of options.method) {
       const problem = writeProblem(folder, caseName, methodName, natgrad);
-      const usesLapack = methods[methodName].optimizer === "tengrad";
-      const taking = contenders.filter(({ engine }) => usesLapack || engine !== "natgrad without LAPACK");
+      const { optimizer } = methods[methodName];
+      const taking = contenders.filter(({ engine }) => takesPart(engine, optimizer));
       const timings = await measure(taking, problem, { ...options, note });
       const row = { case: caseName, method: methodName, timings };
       rows.push(row);
@@ -77,6 +78,12 @@ if (!options.json) {
 function summary({ case: caseName, method, timings }: Row): string {
   const parts = timings.map(({ name, minimum }) => `${name}: ${formatMicroseconds(minimum)}`);
   return `${caseName} ${method}, µs per step: ${parts.join("; ")}`;
+}
+
+/** First-order methods need no LAPACK; TensorFlow.js has neither Cholesky nor an inverse, and is spared K-FAC's of order 1001. */
+function takesPart(engine: ContenderDefinition["engine"], optimizer: BenchmarkMethod["optimizer"]): boolean {
+  if (engine === "natgrad without LAPACK") return optimizer === "tengrad" || optimizer === "kfac";
+  return engine !== "TensorFlow.js" || optimizer !== "kfac";
 }
 
 function withRatios(row: Row) {

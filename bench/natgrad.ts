@@ -49,6 +49,11 @@ function createOptimizer(natgrad: Natgrad, problem: LoadedProblem) {
       return natgrad.adam({ learningRate });
     case "tengrad":
       return natgrad.tengrad({ learningRate, momentum, damping, refreshEvery });
+    case "kfac": {
+      // The factors are those of the refresh batch alone, as in peers/pytorch.py.
+      const statistics = { fisher: "empirical", statisticsEvery: refreshEvery, decay: 0 } as const;
+      return natgrad.kfac({ learningRate, momentum, damping, refreshEvery, ...statistics });
+    }
   }
 }
 

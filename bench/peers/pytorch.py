@@ -2,8 +2,9 @@
 
 Usage: pytorch.py PROBLEM THREADS; the problem's format is in ../problem.ts, the protocol in ../serve.ts.
 
-Natural gradient is TENGraD: module hooks keep each layer's inputs and pre-activation gradients, the Gram matrix comes from two
-matrix products, its Cholesky factor is kept until the next refresh, and the direction is (g - S^T (K + damping I)^-1 S g / N) / damping.
+For natural gradient, module hooks keep each layer's inputs and pre-activation gradients at a refresh. TENGraD: the Gram matrix comes from
+two matrix products, its Cholesky factor is kept until the next refresh, and the direction is (g - S^T (K + damping I)^-1 S g / N) / damping.
+K-FAC: the two factors of the refresh batch, damped in the proportion pi of their mean traces, are inverted and kept.
 """
 
 import json
@@ -44,13 +45,13 @@ def read_problem(path):
     return problem, inputs, targets, nn.Sequential(*modules[:-1])
 
 
-class Tengrad:
+class NaturalGradient:
     """Replaces the gradients of a network's dense layers by natural-gradient directions."""
 
-    def __init__(self, network, samples, damping, refresh_every):
+    def __init__(self, network, problem):
         self.layers = [module for module in network if isinstance(module, nn.Linear)]
-        self.samples, self.damping, self.refresh_every = samples, damping, refresh_every
-        self.identity = damping * torch.eye(samples)
+        self.samples, self.damping = problem["samples"], problem["damping"]
+        self.refresh_every = problem["refreshEvery"]
         self.refreshing = False
         self.inputs, self.deltas, self.kept = {}, {}, {}
         self.count = 0
@@ -75,24 +76,43 @@ class Tengrad:
     def after_backward(self):
         for layer in self.layers:
             if self.refreshing:
-                self.refresh(layer)
-            self.precondition(layer)
+                inputs = self.inputs[layer]
+                inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
+                self.kept[layer] = self.refresh(inputs, self.deltas[layer])
+            gradient = torch.cat([layer.weight.grad, layer.bias.grad[:, None]], 1)
+            direction = self.direction(gradient, *self.kept[layer])
+            layer.weight.grad.copy_(direction[:, :-1])
+            layer.bias.grad.copy_(direction[:, -1])
 
-    def refresh(self, layer):
-        inputs, deltas = self.inputs[layer], self.deltas[layer]
-        inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
-        gram = (deltas @ deltas.T) * (inputs @ inputs.T)
-        self.kept[layer] = torch.linalg.cholesky(gram / self.samples + self.identity), deltas, inputs
 
-    def precondition(self, layer):
-        factor, deltas, inputs = self.kept[layer]
-        gradient = torch.cat([layer.weight.grad, layer.bias.grad[:, None]], 1)
+class Tengrad(NaturalGradient):
+    def refresh(self, inputs, deltas):
+        gram = (deltas @ deltas.T) * (inputs @ inputs.T) / self.samples
+        return damped_cholesky(gram, self.damping), deltas, inputs
+
+    def direction(self, gradient, factor, deltas, inputs):
         projection = ((deltas @ gradient) * inputs).sum(1)
         weights = torch.cholesky_solve(projection[:, None], factor)
         correction = (deltas * weights).T @ inputs
-        direction = (gradient - correction / self.samples) / self.damping
-        layer.weight.grad.copy_(direction[:, :-1])
-        layer.bias.grad.copy_(direction[:, -1])
+        return (gradient - correction / self.samples) / self.damping
+
+
+class Kfac(NaturalGradient):
+    def refresh(self, inputs, deltas):
+        of_inputs, of_deltas = inputs.T @ inputs / self.samples, deltas.T @ deltas / self.samples
+        pi = (of_inputs.diagonal().mean() / of_deltas.diagonal().mean()).sqrt()
+        root = self.damping**0.5
+        return tuple(
+            torch.cholesky_inverse(damped_cholesky(factor, damping))
+            for factor, damping in ((of_inputs, pi * root), (of_deltas, root / pi))
+        )
+
+    def direction(self, gradient, inverse_of_inputs, inverse_of_deltas):
+        return inverse_of_deltas @ gradient @ inverse_of_inputs
+
+
+def damped_cholesky(matrix, damping):
+    return torch.linalg.cholesky(matrix + damping * torch.eye(len(matrix)))
 
 
 def create_step(path):
@@ -103,9 +123,8 @@ def create_step(path):
         optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     else:
         optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
-    natural = None
-    if problem["optimizer"] == "tengrad":
-        natural = Tengrad(network, problem["samples"], problem["damping"], problem["refreshEvery"])
+    structure = {"tengrad": Tengrad, "kfac": Kfac}.get(problem["optimizer"])
+    natural = structure and structure(network, problem)
 
     def loss_of(outputs):
         if problem["task"] == "classification":
