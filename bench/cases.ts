@@ -30,6 +30,9 @@ export const methods: Readonly<Record<string, BenchmarkMethod>> = {
   kfac100: { optimizer: "kfac", refreshEvery: 100 },
 };
 
+/** Steps between refreshes where structures are compared. */
+export const REFRESH_EVERY = 100;
+
 export const SAMPLES = 128;
 export const LEARNING_RATE = 1e-3;
 /** Of all but adam. */

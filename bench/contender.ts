@@ -31,10 +31,19 @@ export class Contender {
     this.#lines = lines;
   }
 
-  /** Starts a fresh process; it has taken its first steps when this returns. @throws Error with the last line it printed */
-  static async start(definition: ContenderDefinition, problem: string): Promise<Contender> {
+  /**
+   * Starts a fresh process; it has taken its first steps when this returns.
+   *
+   * @param signal ends the process
+   * @throws Error with the last line it printed
+   */
+  static async start(
+    definition: ContenderDefinition,
+    problem: string,
+    signal?: AbortSignal,
+  ): Promise<Contender> {
     const [file, ...args] = definition.command(problem);
-    const child = spawn(file, args, { env: { ...process.env, ...definition.environment } });
+    const child = spawn(file, args, { env: { ...process.env, ...definition.environment }, signal });
     let errors = "";
     child.stderr.on("data", (chunk) => {
       errors += chunk;

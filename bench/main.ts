@@ -12,8 +12,9 @@ import { type BenchmarkMethod, methods, networks } from "./cases.ts";
 import type { ContenderDefinition } from "./contender.ts";
 import { findContenders, type Peers } from "./contenders.ts";
 import { measure } from "./measure.ts";
-import { loadNatgrad } from "./natgrad.ts";
+import { loadNatgrad, type Natgrad } from "./natgrad.ts";
 import { writeProblem } from "./problem.ts";
+import { formatStructures, measureStructures } from "./structures.ts";
 import { describeLoad, describeMachine, formatMicroseconds, formatTable, type Row, ratio } from "./table.ts";
 
 interface Options {
@@ -22,30 +23,41 @@ interface Options {
   readonly seconds: number;
   readonly rounds: number;
   readonly peers: Peers;
+  readonly structures?: true | string;
   readonly json?: true;
   readonly source?: true;
 }
 
-const options = new Command("npm run bench --")
+const command = new Command("npm run bench --")
   .description("Times training steps of natgrad, PyTorch and TensorFlow.js on the same work, batch 128.")
   .option("--case <names>", `of ${Object.keys(networks).join(", ")}`, listOf(networks), Object.keys(networks))
   .option("--method <names>", `of ${Object.keys(methods).join(", ")}`, listOf(methods), Object.keys(methods))
   .option("--seconds <number>", "length of one contender's turn", positive, 0.2)
   .option("--rounds <number>", "most turns of each contender", positive, 9)
   .addOption(new Option("--peers <which>").choices(["all", "none", "pytorch", "tfjs"]).default("all"))
+  .option(
+    "--structures [names]",
+    "time natgrad's natural-gradient methods, or those named, beside its SGD instead",
+  )
   .option("--json", "one JSON object a line on stdout")
   .option("--source", "time the source instead of dist/")
-  .parse()
-  .opts<Options>();
+  .parse();
+const options = command.opts<Options>();
 
 const note = (line: string) => console.error(line);
-const rows: Row[] = [];
 const folder = mkdtempSync(join(tmpdir(), "natgrad-bench-"));
 try {
   note(describeMachine());
   const load = describeLoad();
   if (load) note(load);
   const natgrad = await loadNatgrad(options.source === true);
+  await (options.structures ? compareStructures(natgrad) : compareEngines(natgrad));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function compareEngines(natgrad: Natgrad): Promise<void> {
+  const rows: Row[] = [];
   const contenders = findContenders(options.peers, options.source === true, note);
   for (const caseName of options.case) {
     for (const methodName of options.method) {
@@ -59,19 +71,33 @@ try {
       note(summary(row));
     }
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
-if (!options.json) {
-  for (const description of new Set(
-    rows.flatMap(({ timings }) => timings.map((t) => `${t.name}: ${t.description}`)),
-  )) {
-    console.log(description);
-  }
+  if (options.json) return;
+  const descriptions = rows.flatMap(({ timings }) => timings.map((t) => `${t.name}: ${t.description}`));
+  for (const description of new Set(descriptions)) console.log(description);
   console.log(
-    `Microseconds per step, least (median) of the rounds; ratios of natgrad's least to the peer's.`,
+    `Microseconds per step, least (median) of the rounds; ratios of natgrad's least to the peer's least.`,
   );
   console.log(formatTable(rows));
+}
+
+/** On auto unless cases are given; in two rounds unless their number is. */
+async function compareStructures({ methods: registry, findMethod, ...natgrad }: Natgrad): Promise<void> {
+  const natural = registry.filter(({ kind }) => kind === "natural").map(({ name }) => name);
+  const names = options.structures === true ? natural : options.structures!.split(",");
+  for (const name of names) findMethod(name);
+  const given = (option: string) => command.getOptionValueSource(option) === "cli";
+  const rounds = given("rounds") ? options.rounds : 2;
+  for (const caseName of given("case") ? options.case : ["auto"]) {
+    const problem = writeProblem(folder, caseName, "sgd", natgrad);
+    const rows = await measureStructures(problem, names, {
+      ...{ seconds: options.seconds, rounds, source: options.source === true },
+      onRow(row) {
+        if (options.json) console.log(JSON.stringify({ case: caseName, ...row, machine: describeMachine() }));
+        note(`${caseName} ${row.method}: ${row.refusal ?? `${row.ratio!.toFixed(2)} of SGD's step`}`);
+      },
+    });
+    if (!options.json) console.log(`${caseName}\n${formatStructures(rows)}`);
+  }
 }
 
 /** `weather sgd: natgrad 16.2, PyTorch, 1 thread 152 µs`. */

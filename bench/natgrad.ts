@@ -10,34 +10,55 @@ import { serve } from "./serve.ts";
 export type Natgrad = typeof import("../src/index.ts");
 type LinearAlgebra = typeof import("../src/linalg/index.ts");
 
+type Runtimes = typeof import("../src/runtime/index.ts");
+
 /** natgrad as it is shipped, or from its source. */
 export function loadNatgrad(source: boolean): Promise<Natgrad> {
   return import(new URL(source ? "../src/index.ts" : "../dist/index.js", import.meta.url).href);
+}
+
+export function loadRuntimes(source: boolean): Promise<Runtimes> {
+  return import(
+    new URL(source ? "../src/runtime/index.ts" : "../dist/runtime/index.js", import.meta.url).href
+  );
 }
 
 function loadLinearAlgebra(source: boolean): Promise<LinearAlgebra> {
   return import(new URL(source ? "../src/linalg/index.ts" : "../dist/linalg/index.js", import.meta.url).href);
 }
 
-async function createTrainer(natgrad: Natgrad, problem: LoadedProblem) {
-  const { widths, activation, task, layers } = problem;
-  const trainer = await natgrad.createTrainer({
-    model: natgrad.sequential(
-      widths.slice(1).flatMap((units, l) => {
-        return l === 0 ? [natgrad.dense(units)] : [natgrad[activation](), natgrad.dense(units)];
-      }),
-    ),
-    inputShape: [widths[0]],
-    likelihood: task === "classification" ? natgrad.categorical() : natgrad.gaussian(),
-    batchSize: problem.samples,
-    optimizer: createOptimizer(natgrad, problem),
-  });
+type Trainer = Awaited<ReturnType<Natgrad["createTrainer"]>>;
+type Optimizer = Parameters<Natgrad["createTrainer"]>[0]["optimizer"];
+type Placement = Parameters<Natgrad["createTrainer"]>[1];
+
+/** A trainer at the problem's weights, and a function that takes a step on its batch. */
+export async function prepareSteps(
+  natgrad: Natgrad,
+  { widths, activation, task, layers, samples, inputs, targets }: LoadedProblem,
+  optimizer: Optimizer,
+  placement?: Placement,
+) {
+  const model = natgrad.sequential(
+    widths.slice(1).flatMap((units, l) => {
+      return l === 0 ? [natgrad.dense(units)] : [natgrad[activation](), natgrad.dense(units)];
+    }),
+  );
+  const likelihood = task === "classification" ? natgrad.categorical() : natgrad.gaussian();
+  const config = { model, likelihood, optimizer, inputShape: [widths[0]], batchSize: samples };
+  const trainer: Trainer = await natgrad.createTrainer(config, placement);
   const parameters = layers.flatMap(({ weight, bias, units, inputs }, l) => [
     [`${2 * l}.weight`, natgrad.tensor(weight, [units, inputs])] as const,
     [`${2 * l}.bias`, natgrad.tensor(bias, [units])] as const,
   ]);
   trainer.setParameters(new Map(parameters));
-  return trainer;
+  const batch = {
+    inputs: natgrad.tensor(inputs, [samples, widths[0]]),
+    targets:
+      task === "classification"
+        ? natgrad.tensor(Int32Array.from(targets), [samples])
+        : natgrad.tensor(targets, [samples, widths[widths.length - 1]]),
+  };
+  return { trainer, step: () => trainer.step(batch) };
 }
 
 function createOptimizer(natgrad: Natgrad, problem: LoadedProblem) {
@@ -62,19 +83,11 @@ async function main([path, ...flags]: string[]): Promise<void> {
   const natgrad = await loadNatgrad(source);
   const { lapackInfo } = await loadLinearAlgebra(source);
   const problem = readProblem(path);
-  const { samples, widths, task, inputs, targets } = problem;
-  const trainer = await createTrainer(natgrad, problem);
-  const batch = {
-    inputs: natgrad.tensor(inputs, [samples, widths[0]]),
-    targets:
-      task === "classification"
-        ? natgrad.tensor(Int32Array.from(targets), [samples])
-        : natgrad.tensor(targets, [samples, widths[widths.length - 1]]),
-  };
+  const { trainer, step } = await prepareSteps(natgrad, problem, createOptimizer(natgrad, problem));
   const { library, version, reason } = lapackInfo();
   const lapack = library === undefined ? `no LAPACK (${reason})` : `LAPACK ${version ?? library}`;
-  const step = async () => (await trainer.step(batch)).loss;
-  await serve([...trainer.describe(), lapack].join(", "), step, problem.refreshEvery);
+  const description = [...trainer.describe(), lapack].join(", ");
+  await serve(description, async () => (await step()).loss, problem.refreshEvery);
   trainer.dispose();
 }
 

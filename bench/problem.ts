@@ -33,7 +33,7 @@ export function writeProblem(
   folder: string,
   caseName: string,
   methodName: string,
-  { Random }: Natgrad,
+  { Random }: Pick<Natgrad, "Random">,
 ): string {
   const network = networks[caseName];
   const random = new Random(0).fork(caseName);

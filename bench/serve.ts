@@ -11,6 +11,14 @@ export interface Introduction {
   readonly description: string;
   /** Losses of the first steps, each before its update. */
   readonly losses: readonly number[];
+  /** Only where structures are compared. */
+  readonly costs?: StepCosts;
+}
+
+/** What a step with a refresh and one without cost, the host's operations not counted. */
+export interface StepCosts {
+  readonly refresh: { readonly flops: number; readonly seconds: number };
+  readonly stale: { readonly flops: number; readonly seconds: number };
 }
 
 /** The answer to a line. */
@@ -32,10 +40,11 @@ export async function serve(
   description: string,
   step: () => number | Promise<number>,
   period: number,
+  costs?: StepCosts,
 ): Promise<void> {
   const losses: number[] = [];
   while (losses.length < COMPARED_STEPS || losses.length % period !== 0) losses.push(await step());
-  send({ description, losses: losses.slice(0, COMPARED_STEPS) } satisfies Introduction);
+  send({ description, losses: losses.slice(0, COMPARED_STEPS), costs } satisfies Introduction);
   for await (const line of createInterface({ input: process.stdin })) send(await burst(Number(line)));
 
   async function burst(limit: number): Promise<Burst> {
