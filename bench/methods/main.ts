@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { UsageError } from "../../src/errors.ts";
+import { RunError, UsageError } from "../../src/errors.ts";
 import { methods } from "../../src/optimizers/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import { describeLoad, describeMachine } from "../table.ts";
@@ -69,7 +69,7 @@ try {
   if (docs) writePages(readResults(path), docs);
   else console.log(resultsPage(readResults(path)));
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
+  if (!(error instanceof UsageError || error instanceof RunError)) throw error;
   console.error(error.message);
   process.exitCode = 2;
 }
