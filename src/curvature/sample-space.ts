@@ -8,7 +8,7 @@
  *
  * The push-through form has no cancellation for small λ and tends to the pseudo-inverse as λ → 0, so it is used on every
  * batch whose own scores are at hand. The Woodbury form works on the factors of g (`woodbury.ts`). Monte-Carlo scores have
- * no ρ and always take it.
+ * no ρ and always take it. So does what is no gradient and comes without factors: SPRING's right-hand side.
  *
  * | symbol         | slot            | shape  |
  * | -------------- | --------------- | ------ |
@@ -23,6 +23,7 @@ import {
   gramMatrix,
   type LayerScores,
   type Scores,
+  scoreProduct,
   transposedProduct,
   weightedDeltas,
 } from "../fisher/index.ts";
@@ -31,7 +32,7 @@ import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
-import { correctedGradient, projectedGradient } from "./woodbury.ts";
+import { correctedGradient, correctedVector, projectedGradient } from "./woodbury.ts";
 
 export function sampleSpaceBlock(structure: string, { layers, residual, samples }: Scores): CurvatureBlock {
   const rows = layers[0].deltas.shape[0];
@@ -87,16 +88,23 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
         }
       : undefined,
     factored: residual === undefined,
-    stale(_, slots, factors) {
+    stale(gradient, slots, factors) {
       const scores = kept(slots);
-      const projection = scores.map((layer, l) => projectedGradient(layer, factors![l])).reduce(add);
+      const projection = scores
+        .map((layer, l) =>
+          factors ? projectedGradient(layer, factors[l]) : scoreProduct(layer, gradient[l]),
+        )
+        .reduce(add);
       const half = matmul(slots.inverseFactor, reshape(projection, [rows, 1]));
       const solved = matmul(slots.inverseFactor, half, { transposeA: true });
       const weights = multiply(reshape(solved, [rows]), 1 / samples);
       const scale = reciprocal(slots.damping);
-      return scores.map((layer, l) =>
-        correctedGradient(layer, weightedDeltas(layer, weights), factors![l], scale),
-      );
+      return scores.map((layer, l) => {
+        const corrections = weightedDeltas(layer, weights);
+        return factors
+          ? correctedGradient(layer, corrections, factors[l], scale)
+          : correctedVector(layer, corrections, gradient[l], scale);
+      });
     },
   };
 }

@@ -58,6 +58,7 @@ export function carryingBlock(
       return outcome instanceof Promise ? outcome.then(record) : record(outcome);
     },
     fresh: fresh && ((slots) => combined(fresh(slots), before)),
+    factored: false, // g + λμφ is no product of the batch's factors
     stale: (gradient, slots) => block.stale(combined(gradient, before, slots[DAMPING]), slots),
   };
 }

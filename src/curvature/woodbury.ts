@@ -23,6 +23,7 @@ import {
   multiply,
   reshape,
   type SymbolicTensor,
+  subtract,
   sum,
 } from "../graph/index.ts";
 
@@ -71,5 +72,19 @@ export function correctedGradient(
   return {
     weight: matmul(weighted, inputs, { transposeA: true }),
     bias: kept.bias === undefined ? undefined : multiply(biasGradient(), kept.biasInput),
+  };
+}
+
+/** s·(v − Dᵀā) for a vector v that has no factors. */
+export function correctedVector(
+  kept: LayerScores,
+  corrections: SymbolicTensor,
+  { weight, bias }: LayerVector,
+  s: SymbolicTensor,
+): LayerVector {
+  const correction = transposedSum({ ...kept, deltas: corrections, rowsPerSample: 1 });
+  return {
+    weight: multiply(subtract(weight, correction.weight), s),
+    bias: bias && correction.bias && multiply(subtract(bias, correction.bias), s),
   };
 }
