@@ -49,6 +49,11 @@ export class BatchFunction {
     return result;
   }
 
+  /** Compiles what calls on batches of this size need. */
+  async prepare(samples: number): Promise<void> {
+    await this.#plans.getOrCreate(samples, () => this.#plan(samples));
+  }
+
   async #run(batch: Batch): Promise<Record<string, Tensor>> {
     const samples = batch.inputs.shape[0];
     const plan =

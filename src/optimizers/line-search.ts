@@ -95,10 +95,13 @@ class Search {
 
   async at(step: number): Promise<LinePoint> {
     this.evaluations++;
-    const { value, slope = Number.NaN } = await this.#evaluate(step);
-    const point = Number.isFinite(value)
-      ? { step, value, slope }
-      : { step, value: Infinity, slope: Number.NaN };
+    const { value, slope } = await this.#evaluate(step);
+    const finite = Number.isFinite(value) && (slope === undefined || Number.isFinite(slope));
+    const point = {
+      step,
+      value: finite ? value : Infinity,
+      slope: finite ? (slope ?? Number.NaN) : Number.NaN,
+    };
     if (this.decreases(point) && (this.best.step === 0 || point.value < this.best.value)) this.best = point;
     return point;
   }

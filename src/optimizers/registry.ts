@@ -1,6 +1,7 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
 import { nearest, UsageError } from "../errors.ts";
 import { type AdamOptions, adam, adamw } from "./adam.ts";
+import { type LbfgsOptions, lbfgs } from "./lbfgs.ts";
 import type { CarryingOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
@@ -34,7 +35,7 @@ export type MethodOptions = Readonly<Record<string, unknown>>;
 
 export interface MethodInfo {
   readonly name: string;
-  readonly kind: "first-order" | "natural";
+  readonly kind: "first-order" | "natural" | "full-batch";
   /** One line: what it does. */
   readonly summary: string;
   /** Where it comes from. */
@@ -228,6 +229,15 @@ export const methods: readonly MethodInfo[] = [
     options: [...matrixFree, "metric"],
     defaults: { learningRate: 0.3, damping: 0.01 },
     create: (options) => customMetric(options as unknown as CustomMetricOptions),
+  },
+  {
+    name: "lbfgs",
+    kind: "full-batch",
+    summary: "inverse Hessian by the last steps, with a line search; for full batches",
+    reference: "Liu & Nocedal 1989",
+    options: ["learningRate", "memory", "lineSearch", "powell"],
+    defaults: { learningRate: 1 },
+    create: (options) => lbfgs(options as unknown as LbfgsOptions),
   },
 ];
 

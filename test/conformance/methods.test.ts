@@ -64,6 +64,7 @@ const training: Record<string, Options> = {
   rmsprop: { learningRate: 0.01 },
   adam: { learningRate: 0.02 },
   adamw: { learningRate: 0.02 },
+  lbfgs: {},
   exactNgd: { learningRate: 0.3, damping: 0.05 },
   blockDiagonalNgd: { learningRate: 0.3, damping: 0.05 },
   tengrad: { learningRate: 0.1, damping: 0.1 },
@@ -141,7 +142,7 @@ function suite({ name, kind }: MethodInfo): void {
       const batch = randomBatch(network, 16, 5);
       const trainer = await trainerOf(runtime, network, optimizer());
       const { loss: first } = await trainer.step(batch);
-      for (let k = 0; k < 80; k++) assert.equal((await trainer.step(batch)).status, "ok");
+      for (let k = 0; k < 80; k++) assert.match((await trainer.step(batch)).status, /^(ok$|converged: )/);
       const { loss: last } = await trainer.evaluate(batch);
       assert.ok(last < 0.8 * first, `the loss went from ${first} to ${last}`);
       trainer.dispose();
@@ -149,7 +150,7 @@ function suite({ name, kind }: MethodInfo): void {
   }
 
   if (natural) describe("direction", () => directions(name));
-  else {
+  else if (kind === "first-order") {
     it("has the gradient as its direction", async () => {
       const network = small("categorical");
       const batch = randomBatch(network, 5, 3);

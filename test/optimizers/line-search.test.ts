@@ -190,7 +190,7 @@ describe("armijo", () => {
     for (const initial of [1e-3, 1e-1, 1e1, 1e3]) {
       it(`function ${name}, from ${initial}`, async () => {
         const start = f(0);
-        const values: LineFunction = (step) => ({ value: f(step).value, slope: Number.NaN });
+        const values = (step: number) => ({ value: f(step).value });
         const { step, value, status } = await armijo(values, start, { initial, sufficientDecrease });
         assert.equal(status, "ok");
         assert.ok(step > 0 && step <= initial);

@@ -114,6 +114,12 @@ const bad: Record<string, [object, RegExp][]> = {
   rmsprop: [[{ decay: 1 }, /^invalid decay: 1 /], ...badAdaptive.slice(2)],
   adam: badAdaptive,
   adamw: badAdaptive,
+  lbfgs: [
+    [{ memory: 0 }, /^invalid memory: 0 \(must be a positive integer\)$/],
+    [{ memory: 2.5 }, /^invalid memory: 2.5 /],
+    [{ lineSearch: "wolfe" }, /^invalid lineSearch: "wolfe" \(must be strong-wolfe \| armijo \| none\)$/],
+    [{ powell: "yes" }, /^invalid powell: "yes" /],
+  ],
 };
 
 for (const { name, kind, options, defaults } of methods) {
