@@ -5,13 +5,15 @@ import { compile } from "../runtime/program.ts";
 import { allocate, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import type { Batch, Problem } from "./optimizer.ts";
-import { StepProgram } from "./step-program.ts";
+import { NEXT, PROPOSED, StepProgram } from "./step-program.ts";
 import { batchArrays, loadBatch, type TracedBatch, traceBatch } from "./traced-batch.ts";
 
 interface Plan {
   readonly program: StepProgram;
   readonly batch: { inputs: TypedArray; targets: TypedArray };
   readonly results: Readonly<Record<string, Tensor>>;
+  /** Arrays of inputs that calls give values for. */
+  readonly given: Readonly<Record<string, TypedArray>>;
   dispose(): void;
 }
 
@@ -27,7 +29,8 @@ export class BatchFunction {
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param trace the results by name; it may read the inputs that {@link traceBatch}, the state and `extras` provide
+   * @param trace the results by name, `next/x` for the buffer's proposed x; it may read the inputs that
+   *   {@link traceBatch}, the state and `extras` provide, and others that calls give values for
    * @param extras further inputs, by name, the same for every call
    */
   constructor(
@@ -42,9 +45,16 @@ export class BatchFunction {
     this.#extras = Object.fromEntries([...extras].map(([name, { data }]) => [name, data]));
   }
 
-  /** Fresh copies of the results on a batch. Calls take turns: they share the arrays of their batch size. */
-  call(batch: Batch): Promise<Record<string, Tensor>> {
-    const result = this.#last.then(() => this.#run(batch));
+  /**
+   * Fresh copies of the results on a batch. Calls take turns: they share the arrays of their batch size.
+   *
+   * @param values the inputs that only a call knows, by name
+   */
+  call(
+    batch: Batch,
+    values: Readonly<Record<string, ArrayLike<number>>> = {},
+  ): Promise<Record<string, Tensor>> {
+    const result = this.#last.then(() => this.#run(batch, values));
     this.#last = result.catch(() => {});
     return result;
   }
@@ -54,11 +64,15 @@ export class BatchFunction {
     await this.#plans.getOrCreate(samples, () => this.#plan(samples));
   }
 
-  async #run(batch: Batch): Promise<Record<string, Tensor>> {
+  async #run(
+    batch: Batch,
+    values: Readonly<Record<string, ArrayLike<number>>>,
+  ): Promise<Record<string, Tensor>> {
     const samples = batch.inputs.shape[0];
     const plan =
       this.#plans.get(samples) ?? (await this.#plans.getOrCreate(samples, () => this.#plan(samples)));
     loadBatch(plan.batch, batch);
+    for (const [name, array] of Object.entries(plan.given)) array.set(values[name]);
     await plan.program.run();
     const copies = Object.entries(plan.results).map(([name, { shape, data }]) => {
       return [name, { shape, data: data.slice() }] as const;
@@ -75,13 +89,18 @@ export class BatchFunction {
     const batch = batchArrays(this.#problem, samples);
     const compiled = await compile(this.#problem.runtime, outputs);
     const results = Object.fromEntries(
-      compiled.outputs.map(({ name, shape, dtype }) => [
-        name,
-        { shape, data: allocate(dtype, sizeOf(shape)) },
-      ]),
+      compiled.outputs
+        .filter(({ name }) => !name.startsWith(NEXT))
+        .map(({ name, shape, dtype }) => [name, { shape, data: allocate(dtype, sizeOf(shape)) }]),
+    );
+    const known = { ...this.#extras, ...batch };
+    const given = Object.fromEntries(
+      compiled.inputs
+        .filter(({ name }) => !(name in known) && !this.#state.specs.has(name.replace(PROPOSED, "")))
+        .map(({ name, shape, dtype }) => [name, allocate(dtype, sizeOf(shape))]),
     );
     const arrays = Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, data]));
-    const program = new StepProgram(compiled, [this.#state], { ...this.#extras, ...batch, ...arrays });
-    return { program, batch, results, dispose: () => program.dispose() };
+    const program = new StepProgram(compiled, [this.#state], { ...known, ...given, ...arrays });
+    return { program, batch, results, given, dispose: () => program.dispose() };
   }
 }

@@ -31,3 +31,8 @@ export class BatchNoise {
     this.#last = memory as { loss: number; gain: number } | undefined;
   }
 }
+
+/** The status of a step that noise outweighs. */
+export function smallBatches(method: string): string {
+  return `small batches: the loss changes more from batch to batch than by a step (${method} wants full batches)`;
+}

@@ -2,6 +2,7 @@
 export { type AdamOptions, adam, adamw } from "./adam.ts";
 export type { DampingOption } from "./damping.ts";
 export { type LbfgsOptions, type LineSearchName, lbfgs } from "./lbfgs.ts";
+export { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
 export type { CarryingOptions, NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export {

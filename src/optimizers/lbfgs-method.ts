@@ -2,7 +2,7 @@
 import { traceLoss } from "../fisher/index.ts";
 import type { NamedTensors } from "../tensor.ts";
 import { BatchFunction } from "./batch-function.ts";
-import { BatchNoise } from "./batch-noise.ts";
+import { BatchNoise, smallBatches } from "./batch-noise.ts";
 import { DoubleBuffer } from "./double-buffer.ts";
 import { FlatParameters, flatten } from "./flat-parameters.ts";
 import type { LbfgsOptions } from "./lbfgs.ts";
@@ -13,6 +13,7 @@ import { lossRounding } from "./rounding.ts";
 import { learningRateAt } from "./schedule.ts";
 import { PROPOSED } from "./step-program.ts";
 import { parameterInput, traceBatch, traceNamedGradient } from "./traced-batch.ts";
+import { stateSpecs } from "./update.ts";
 
 /** Loss and flat gradient (P) of a batch. */
 interface Evaluation {
@@ -42,13 +43,10 @@ export class LbfgsMethod implements Method {
   constructor(problem: Problem, settings: Required<LbfgsOptions>) {
     this.#problem = problem;
     this.#settings = settings;
-    const { likelihood, model, dtype } = problem;
-    const specs = [...model.parameters].map(([name, { shape }]) => {
-      return [parameterInput(name), { shape, dtype }] as const;
-    });
-    this.state = new DoubleBuffer(new Map(specs));
+    const { likelihood } = problem;
+    this.state = new DoubleBuffer(stateSpecs(problem));
     this.#parameters = new FlatParameters(problem, this.state);
-    this.#pairs = new LimitedMemory(this.#parameters.size, settings.memory, dtype);
+    this.#pairs = new LimitedMemory(this.#parameters.size, settings.memory, problem.dtype);
     this.#evaluate = new BatchFunction(problem, this.state, ({ samples }) => {
       const traced = traceBatch(problem, samples, (name) => PROPOSED + parameterInput(name));
       const loss = traceLoss(traced.forward, likelihood, traced.targets);
@@ -142,7 +140,7 @@ export class LbfgsMethod implements Method {
     this.#noise.record(start.loss, end.loss);
     const note = this.#learn(start, end, moved);
     if (end.status !== "ok") return { moved, status: `line search: ${end.status}; the best step is taken` };
-    if (noisy) return { moved, status: SMALL_BATCHES };
+    if (noisy) return { moved, status: smallBatches("L-BFGS") };
     return {
       moved,
       status: note ?? (forget ? "no lower loss by the pairs: forgotten, a gradient step instead" : "ok"),
@@ -202,8 +200,6 @@ export class LbfgsMethod implements Method {
 }
 
 const HIDDEN: LineSearchStatus = "no lower loss that rounding does not hide";
-const SMALL_BATCHES =
-  "small batches: the loss changes more from batch to batch than by a step (L-BFGS wants full batches)";
 
 /** Powell's damping of y, in place; Bs = −αg. */
 function damp(s: Float64Array, y: Float64Array, gradient: FloatArray, step: number): void {

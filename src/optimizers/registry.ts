@@ -1,7 +1,9 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
 import { nearest, UsageError } from "../errors.ts";
+import type { Likelihood } from "../nn/index.ts";
 import { type AdamOptions, adam, adamw } from "./adam.ts";
 import { type LbfgsOptions, lbfgs } from "./lbfgs.ts";
+import { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
 import type { CarryingOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
@@ -36,6 +38,8 @@ export type MethodOptions = Readonly<Record<string, unknown>>;
 export interface MethodInfo {
   readonly name: string;
   readonly kind: "first-order" | "natural" | "full-batch";
+  /** The only likelihood it is for; any where left out. */
+  readonly likelihood?: Likelihood["name"];
   /** One line: what it does. */
   readonly summary: string;
   /** Where it comes from. */
@@ -238,6 +242,16 @@ export const methods: readonly MethodInfo[] = [
     options: ["learningRate", "memory", "lineSearch", "powell"],
     defaults: { learningRate: 1 },
     create: (options) => lbfgs(options as unknown as LbfgsOptions),
+  },
+  {
+    name: "levenbergMarquardt",
+    kind: "full-batch",
+    likelihood: "gaussian",
+    summary: "least squares by the Jacobian, damped, with geodesic acceleration; for full batches",
+    reference: "Marquardt 1963; Transtrum & Sethna 2012",
+    options: ["learningRate", "damping", "scaling", "adaptation", "acceleration", "retries", "solver"],
+    defaults: { learningRate: 1, damping: 0.01 },
+    create: (options) => levenbergMarquardt(options as unknown as LevenbergMarquardtOptions),
   },
 ];
 

@@ -20,9 +20,12 @@ import { parameterInput } from "./traced-batch.ts";
 /** Above this many parameters ‖θ' − θ‖² is computed by the program, below it on the host, where it is cheaper. */
 const TRACED_NORM_SIZE = 20_000;
 
-/** Tensors of a method's double buffer: the parameters and the rule's state. */
-export function stateSpecs({ model, dtype }: Problem, rule: UpdateRule): Map<string, SlotSpec> {
-  const kinds = ["parameter", ...rule.slots];
+/** Tensors of a method's double buffer: the parameters and the rule's state, `velocity` and the like. */
+export function stateSpecs(
+  { model, dtype }: Problem,
+  { slots }: Pick<UpdateRule, "slots"> = { slots: [] },
+): Map<string, SlotSpec> {
+  const kinds = ["parameter", ...slots];
   return new Map(
     kinds.flatMap((kind) =>
       [...model.parameters].map(([name, { shape }]) => [`${kind}/${name}`, { shape, dtype }] as const),

@@ -65,6 +65,7 @@ const training: Record<string, Options> = {
   adam: { learningRate: 0.02 },
   adamw: { learningRate: 0.02 },
   lbfgs: {},
+  levenbergMarquardt: { damping: 0.1 },
   exactNgd: { learningRate: 0.3, damping: 0.05 },
   blockDiagonalNgd: { learningRate: 0.3, damping: 0.05 },
   tengrad: { learningRate: 0.1, damping: 0.1 },
@@ -104,6 +105,12 @@ const naturalVariants: Record<string, Options> = {
   "with warm-started conjugate gradients": { solver: "cg", refreshEvery: 2, klClip: 1e-3 },
 };
 
+const fullBatchVariants: Record<string, Options> = {
+  "by Armijo steps with damped pairs": { lineSearch: "armijo", memory: 2, powell: true },
+  "without a line search": { lineSearch: "none", learningRate: 0.1 },
+  "with scaled damping and delayed gratification": { scaling: "diagonal", adaptation: "delayed-gratification" },
+};
+
 /** Whether a method has all of some options. */
 const takes = (name: string, options: Options) =>
   Object.keys(options).every((option) => findMethod(name).options.includes(option)) &&
@@ -132,12 +139,13 @@ it("every natural method of the registry has its structure here", () => {
 
 for (const method of methods) describe(method.name, () => suite(method));
 
-function suite({ name, kind }: MethodInfo): void {
+function suite({ name, kind, likelihood: only }: MethodInfo): void {
   const natural = kind === "natural";
   const optimizer = (options: Options = {}) => createOptimizer(name, { ...training[name], ...options });
 
   for (const likelihood of ["gaussian", "categorical", "bernoulli"] as const) {
-    it(`learns the targets of a ${likelihood} batch`, async () => {
+    const skip = only !== undefined && only !== likelihood && `is for the ${only} likelihood`;
+    it(`learns the targets of a ${likelihood} batch`, { skip }, async () => {
       const network = small(likelihood);
       const batch = randomBatch(network, 16, 5);
       const trainer = await trainerOf(runtime, network, optimizer());
@@ -170,12 +178,13 @@ function suite({ name, kind }: MethodInfo): void {
       },
       ...(name === "sgd" || natural ? { "with Nesterov momentum": { momentum: 0.9, nesterov: true } } : {}),
       ...(natural ? naturalVariants : {}),
+      ...(kind === "full-batch" ? fullBatchVariants : {}),
     };
     for (const [title, options] of Object.entries(variants)) {
       if (!takes(name, options)) continue;
       for (const dtype of ["float32", "float64"] as const) {
         it(`${title}, ${dtype}`, async () => {
-          const network = small("categorical", 4);
+          const network = small(only ?? "categorical", 4);
           // The second size comes after a refresh by the first and the other way round.
           const sizes = [6, 6, 4, 6, 4, 4, 6, 6];
           const data = sizes.map((samples, k) => randomBatch(network, samples, 10 + k));
@@ -216,7 +225,7 @@ function suite({ name, kind }: MethodInfo): void {
   it("gives the same bits for the same seed, and others for another", async () => {
     const runs = [];
     for (const seed of [7, 7, 8]) {
-      const network = { ...small("bernoulli"), seed };
+      const network = { ...small(only ?? "bernoulli"), seed };
       const extra = takes(name, { fisher: monteCarlo })
         ? { fisher: { type: "monte-carlo", samples: 2 } }
         : {};

@@ -173,7 +173,7 @@ export function counting(runtime: Runtime): Runtime & { readonly loaded: number 
 }
 
 /** Methods that know no iterative solver. */
-const direct = ["unitwiseNgd", "layerwiseNgd", "blockTridiagonalNgd"];
+const direct = ["unitwiseNgd", "layerwiseNgd", "blockTridiagonalNgd", "levenbergMarquardt"];
 
 /** The solvers that a method takes; one that takes none has its own. */
 export function solversOf(name: string): readonly (string | undefined)[] {

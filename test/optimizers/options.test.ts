@@ -120,6 +120,20 @@ const bad: Record<string, [object, RegExp][]> = {
     [{ lineSearch: "wolfe" }, /^invalid lineSearch: "wolfe" \(must be strong-wolfe \| armijo \| none\)$/],
     [{ powell: "yes" }, /^invalid powell: "yes" /],
   ],
+  levenbergMarquardt: [
+    [{ damping: 0 }, /^invalid damping: 0 \(must be a number > 0\)$/],
+    [{ damping: "0.1" }, /^invalid damping: "0.1" /],
+    [{ damping: marquardt({}).damping }, /^invalid damping: /],
+    [{ scaling: "none" }, /^invalid scaling: "none" \(must be identity \| diagonal\)$/],
+    [
+      { adaptation: "nielsen" },
+      /^invalid adaptation: "nielsen" \(must be gain-ratio \| delayed-gratification\)$/,
+    ],
+    [{ acceleration: -1 }, /^invalid acceleration: -1 \(must be >= 0; 0 for none\)$/],
+    [{ acceleration: true }, /^invalid acceleration: true /],
+    [{ retries: 1.5 }, /^invalid retries: 1.5 /],
+    [{ solver: "cg" }, /^invalid solver: "cg" \(must be auto \| gram \| dense\)$/],
+  ],
 };
 
 for (const { name, kind, options, defaults } of methods) {
