@@ -108,7 +108,10 @@ const naturalVariants: Record<string, Options> = {
 const fullBatchVariants: Record<string, Options> = {
   "by Armijo steps with damped pairs": { lineSearch: "armijo", memory: 2, powell: true },
   "without a line search": { lineSearch: "none", learningRate: 0.1 },
-  "with scaled damping and delayed gratification": { scaling: "diagonal", adaptation: "delayed-gratification" },
+  "with scaled damping and delayed gratification": {
+    scaling: "diagonal",
+    adaptation: "delayed-gratification",
+  },
 };
 
 /** Whether a method has all of some options. */

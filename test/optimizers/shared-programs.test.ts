@@ -14,12 +14,11 @@ describe("programs of one method with another learning rate and damping", () => 
   });
   after(() => runtime.dispose());
 
-  const network = networkOf({
-    ...{ features: 3, hidden: [5, 4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
-    ...{ likelihood: "categorical", seed: 1 },
-  });
-
-  for (const { name, options, defaults } of methods) {
+  for (const { name, options, defaults, likelihood = "categorical" } of methods) {
+    const network = networkOf({
+      ...{ features: 3, hidden: [5, 4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
+      ...{ likelihood, seed: 1 },
+    });
     it(`${name}: nothing is compiled a second time`, async () => {
       let compiled = 0;
       const { kind, device, threads } = runtime;
