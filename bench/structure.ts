@@ -9,7 +9,7 @@ import { readProblem } from "./problem.ts";
 import { type StepCosts, serve } from "./serve.ts";
 
 /** A period of steps that would take longer is not run. */
-const LONGEST_PERIOD_SECONDS = 30;
+const LONGEST_PERIOD_SECONDS = 60;
 /** Of so many periods the shortest refresh counts, fewer where they take longer than so many seconds. */
 const MOST_PERIODS = 5;
 const TELLING_SECONDS = 2;

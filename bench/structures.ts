@@ -38,7 +38,7 @@ const EXPLAINED_RATIO = 1.3;
 /** A share of SGD's step that is worth a word. */
 const WORTH_A_WORD = 0.1;
 /** A method that has not compiled and taken its first period by then is given up. */
-const LONGEST_START_SECONDS = 240;
+const LONGEST_START_SECONDS = 300;
 const WARM_UP_SECONDS = 0.2;
 
 /** @param problem of the case, with any method */

@@ -2,7 +2,8 @@
 import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
 import { RunError } from "../errors.ts";
-import { countPoints, type GrowthPlan, type GrowthResult, measureGrowth } from "../experiments/growth.ts";
+import { countPoints, type GrowthResult, measureGrowth } from "../experiments/growth.ts";
+import type { GrowthPlan } from "../experiments/growth-curve.ts";
 import { growthMethods, growthOptimizer } from "../experiments/growth-methods.ts";
 import { formatBytes, formatSeconds } from "../report/format.ts";
 import { describeGrowth, growthMarkdown, growthTables, leftOutLines } from "../report/growth-tables.ts";

@@ -1,5 +1,7 @@
 /** The figures of `natgrad bench growth` as tables of texts: for the terminal, for Markdown and for the report alike. */
-import type { GrowthCurve, GrowthPoint, GrowthResult, GrowthSweep } from "../experiments/growth.ts";
+
+import type { GrowthResult, GrowthSweep } from "../experiments/growth.ts";
+import type { GrowthCurve, GrowthPoint } from "../experiments/growth-curve.ts";
 import type { PowerLaw } from "../experiments/power-law.ts";
 import { formatBytes, formatNumber, formatSeconds } from "./format.ts";
 

@@ -1,5 +1,7 @@
 /** The report of `natgrad bench growth`: time and memory against width and depth, on logarithmic axes, with the fits. */
-import type { GrowthCurve, GrowthPoint, GrowthResult, GrowthSweep } from "../experiments/growth.ts";
+
+import type { GrowthResult, GrowthSweep } from "../experiments/growth.ts";
+import type { GrowthCurve, GrowthPoint } from "../experiments/growth-curve.ts";
 import type { PowerLaw } from "../experiments/power-law.ts";
 import { type Axis, drawChart, type Series } from "./chart.ts";
 import type { Figure } from "./figures.ts";

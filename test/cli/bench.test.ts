@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { GrowthResult } from "../../src/experiments/growth.ts";
 import { fitPowerLaw, upperPart } from "../../src/experiments/power-law.ts";
-import { events, natgrad, scratchFolder } from "./support.ts";
+import { events, natgrad, scratchFolder, start } from "./support.ts";
 
 const growth = [
   "bench",
@@ -85,6 +85,19 @@ describe("natgrad bench growth", () => {
     );
     assert.match(markdown.stdout, new RegExp(`Left out:\\n\\n- exact-dense, width 2: ${left.source}`));
     assert.ok(existsSync(join(folder, "here/markdown/growth.json")));
+  });
+
+  it("keeps what is measured when Ctrl-C comes, and tells it by the exit code", async () => {
+    const running = start(folder, [...tiny, "--widths", "2,4,8,16,32,64,128,256,512", "--out", "part"]);
+    await running.sees("width 2  sgd:");
+    running.child.kill("SIGINT");
+    const part = await running.ended;
+    assert.equal(part.code, 130, part.stderr);
+    const { sweeps }: GrowthResult = JSON.parse(await readFile(join(folder, "part/growth.json"), "utf8"));
+    assert.equal(sweeps[0].curves[0].points[0].x, 2);
+    assert.ok(sweeps[0].curves[0].points.length < 9);
+    assert.match(part.stdout, /not run/);
+    assert.ok(existsSync(join(folder, "part/report.html")));
   });
 
   it("refuses wrong usage in one line", async () => {

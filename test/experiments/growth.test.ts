@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type GrowthPlan, measureGrowth } from "../../src/experiments/growth.ts";
+import { measureGrowth } from "../../src/experiments/growth.ts";
+import type { GrowthPlan } from "../../src/experiments/growth-curve.ts";
 import { growthMethods, growthModel, growthOptimizer, INPUTS } from "../../src/experiments/growth-methods.ts";
 
 const tiny: GrowthPlan = {

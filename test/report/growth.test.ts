@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Window } from "happy-dom";
-import type { GrowthCurve, GrowthPoint, GrowthResult } from "../../src/experiments/growth.ts";
+import type { GrowthResult } from "../../src/experiments/growth.ts";
+import type { GrowthCurve, GrowthPoint } from "../../src/experiments/growth-curve.ts";
 import { fitPowerLaw } from "../../src/experiments/power-law.ts";
 import { renderGrowthReport } from "../../src/report/growth.ts";
 import { describeGrowth, growthMarkdown, growthTables } from "../../src/report/growth-tables.ts";
