@@ -72,6 +72,8 @@ export interface IterativeSolve {
 export interface StepObservation {
   /** Traced from the layers' scores there; every entry is written to the slot of its name among `refreshed`. */
   statistics(proposed: readonly LayerScores[]): SlotSymbols;
+  /** The next values of what is `evolving`, traced, from the slots of the refresh, the current values and the averages with its batch. */
+  evolve?(slots: SlotSymbols, averages: SlotSymbols): SlotSymbols;
   /** Writes `memory` slots, on the host; run for accepted steps only. In words what the user should know. */
   learn(slots: SlotArrays): string | undefined;
 }
@@ -93,6 +95,11 @@ export interface CurvatureBlock {
     /** X_new from statistics and refreshed slots. */
     trace(slots: SlotSymbols): SlotSymbols;
   };
+  /**
+   * Further tensors of the averages' double buffer, which the step's observation replaces: see {@link StepObservation.evolve}. A
+   * refresh may write the current ones. Zero at first.
+   */
+  readonly evolving?: Readonly<Record<string, SlotSpec>>;
   /** In words why averages that a step proposes cannot be used, as when they overflow. */
   refusal?(next: SlotArrays): string | undefined;
   /** Slots that `refresh` writes. */

@@ -8,12 +8,15 @@
  * where ⁺ is the same batch after the update. No matrix is factorized after the first step, whose H_a is the inverse and
  * whose H_g = I. With `memory`, H_g is given by its last pairs: K-BFGS(L).
  *
+ * A is a moving average and H_a evolves, both traced; H_g, whose pairs are damped by cases, is updated on the host.
+ *
  * | symbol                  | slot                                       | shape          |
  * | ----------------------- | ------------------------------------------ | -------------- |
- * | (1/N) āᵀā, mean(ā)      | `batchCovariance`, `meanInputs`            | (F̄, F̄), (F̄)  |
+ * | mean(ā)                 | `meanInputs`                               | (F̄, 1)        |
  * | mean(s_l), mean(δ)      | `meanPreactivations`, `meanDeltas`         | (O)            |
  * | mean(s_l)⁺, mean(δ)⁺    | `nextPreactivations`, `nextDeltas`         | (O)            |
- * | A, H_a                  | `covariance`, `inputInverse`               | (F̄, F̄)        |
+ * | A                       | average `covariance`                       | (F̄, F̄)        |
+ * | H_a, its diagonal       | evolving `inputInverse`, `inputDiagonal`   | (F̄, F̄), (F̄, 1) |
  * | H_g                     | `outputInverse`; L: `left`, `right`, …     | (O, O); (2m, O) |
  * | averaged s, y           | `step`, `change`                           | (O)            |
  * | λ                       | `damping`                                  | ()             |
@@ -21,12 +24,23 @@
  * Differs from the paper: A starts at the first batch's, not at the whole dataset's; ν = √λ is capped at 1.
  */
 import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
-import { add, matmul, mean, multiply, type SymbolicTensor } from "../graph/index.ts";
+import {
+  add,
+  matmul,
+  matrixTranspose,
+  mean,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  sqrt,
+} from "../graph/index.ts";
 import { choleskyInverse, dampedCholesky } from "../linalg/index.ts";
-import { bytesPerElement, sizeOf } from "../tensor.ts";
+import { bytesPerElement, sizeOf, type TypedArray } from "../tensor.ts";
 import { dampPair, denseInverse, dot, type InverseHessian, limitedInverse } from "./bfgs.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { failed } from "./factorize.ts";
+import { traceInverseUpdate } from "./inverse-update.ts";
+import { factorsAreCheaper, outerDirection } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
@@ -43,7 +57,11 @@ export interface KbfgsStructureOptions {
 
 export function kbfgsStructure(options: KbfgsStructureOptions): Structure {
   const name = options.memory === undefined ? "K-BFGS" : "K-BFGS(L)";
-  return { name, blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, options)) };
+  return {
+    name,
+    averaging: { every: Infinity, decay: (update) => (update === 1 ? 0 : options.decay) }, // at refreshes alone
+    blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, options)),
+  };
 }
 
 function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructureOptions): CurvatureBlock {
@@ -55,23 +73,21 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
     Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape, dtype }]));
   const inverse = outputInverse(outputs, options.memory);
   const remembered = specs({
-    covariance: [width, width],
-    inputInverse: [width, width],
     ...inverse.slots,
     step: [outputs],
     change: [outputs],
     started: [],
   });
+  const averages = { covariance: matmul(multiply(inputs, 1 / samples), inputs, { transposeA: true }) };
+  const evolving = specs({ inputInverse: [width, width], inputDiagonal: [width, 1] });
   const statistics = {
-    batchCovariance: multiply(matmul(inputs, inputs, { transposeA: true }), 1 / samples),
-    meanInputs: mean(inputs, [0]),
+    meanInputs: reshape(mean(inputs, [0]), [width, 1]),
     meanPreactivations: mean(layer.preactivations, [0]),
     meanDeltas: mean(layer.deltas, [0]),
   };
-  const elements = [...Object.values(statistics), ...Object.values(remembered)].reduce(
-    (total, { shape }) => total + sizeOf(shape),
-    0,
-  );
+  const size = (shapes: Readonly<Record<string, { readonly shape: readonly number[] }>>) =>
+    Object.values(shapes).reduce((total, { shape }) => total + sizeOf(shape), 0);
+  const elements = size(statistics) + size(remembered) + 2 * (size(averages) + size(evolving));
 
   return {
     layers: [layer],
@@ -83,18 +99,32 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
       memoryBytes: bytesPerElement(dtype) * elements,
     },
     statistics,
+    averages,
+    evolving,
     refreshed: {
       ...specs({ nextPreactivations: [outputs], nextDeltas: [outputs], damping: [] }),
       ...remembered,
     },
     memory: Object.keys(remembered),
-    refresh(slots, { damping }) {
+    refresh(slots, { damping, averages: { current, next } }) {
       slots.damping[0] = damping;
       if (slots.started[0] === 1) return { damping, retries: 0 };
       inverse.start(slots);
-      return invertFirst(slots, width, damping);
+      const outcome = invertFirst(next.covariance, current, width, damping);
+      slots.damping[0] = outcome.damping;
+      return outcome;
     },
-    stale([gradient], slots) {
+    factored: factorsAreCheaper(layer),
+    stale([gradient], slots, factors) {
+      const [batch] = factors ?? [];
+      if (batch && factorsAreCheaper(batch)) {
+        const left = inverse.product(
+          slots,
+          multiply(matrixTranspose(batch.deltas), 1 / batch.inputs.shape[0]),
+        );
+        const right = matmul(slots.inputInverse, extendedInputs(batch), { transposeB: true });
+        return [outerDirection(batch, left, right)];
+      }
       const left = inverse.product(slots, vectorMatrix(gradient));
       return [matrixVector(layer, matmul(left, slots.inputInverse))];
     },
@@ -103,8 +133,13 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
         nextPreactivations: mean(next.preactivations, [0]),
         nextDeltas: mean(next.deltas, [0]),
       }),
+      evolve({ meanInputs, inputInverse, inputDiagonal, damping }, { covariance }) {
+        const s = matmul(inputInverse, meanInputs);
+        const y = add(matmul(covariance, s), multiply(s, sqrt(damping)));
+        const updated = traceInverseUpdate({ inverse: inputInverse, diagonal: inputDiagonal }, s, y);
+        return { inputInverse: updated.inverse, inputDiagonal: updated.diagonal };
+      },
       learn(slots) {
-        learnInputs(slots, width, options.decay);
         slots.started[0] = 1;
         return learnOutputs(slots, inverse.of(slots), options);
       },
@@ -152,33 +187,18 @@ function outputInverse(outputs: number, memory: number | undefined): OutputInver
 }
 
 /** H_a = (A + √λ I)⁻¹ of the first batch. */
-function invertFirst(slots: SlotArrays, width: number, damping: number): RefreshOutcome {
-  const shift = Math.sqrt(damping);
-  const covariance = new Float64Array(slots.batchCovariance);
-  const result = dampedCholesky(covariance, width, shift, damping === 0 ? { maxRetries: 0 } : {});
+function invertFirst(
+  covariance: TypedArray,
+  { inputInverse, inputDiagonal }: SlotArrays,
+  width: number,
+  damping: number,
+): RefreshOutcome {
+  const options = damping === 0 ? { maxRetries: 0 } : {};
+  const result = dampedCholesky(new Float64Array(covariance), width, Math.sqrt(damping), options);
   if (result.failure !== undefined) return failed(damping, result.failure);
-  slots.inputInverse.set(choleskyInverse(result.factor, width));
-  const used = result.retries === 0 ? damping : result.damping ** 2;
-  slots.damping[0] = used;
-  return { damping: used, retries: result.retries };
-}
-
-/** A and H_a from the batch's inputs. */
-function learnInputs(slots: SlotArrays, width: number, decay: number): void {
-  const { covariance, batchCovariance } = slots;
-  if (slots.started[0] === 0) covariance.set(batchCovariance);
-  else {
-    for (let k = 0; k < covariance.length; k++) {
-      covariance[k] = decay * covariance[k] + (1 - decay) * batchCovariance[k];
-    }
-  }
-  const inverse = denseInverse(slots.inputInverse, width);
-  const s = inverse.product(new Float64Array(slots.meanInputs));
-  const shift = Math.sqrt(slots.damping[0]);
-  const y = denseInverse(covariance, width)
-    .product(s)
-    .map((value, k) => value + shift * s[k]);
-  inverse.update(s, y);
+  inputInverse.set(choleskyInverse(result.factor, width, result.factor));
+  for (let k = 0; k < width; k++) inputDiagonal[k] = inputInverse[k * (width + 1)];
+  return { damping: result.retries === 0 ? damping : result.damping ** 2, retries: result.retries };
 }
 
 /** H_g from what the step did to the layer's pre-activations and their gradients; in words where it could not. */

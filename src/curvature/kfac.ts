@@ -20,7 +20,7 @@
  */
 import { requireOption } from "../errors.ts";
 import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";
-import { add, matmul, multiply, reshape, slice } from "../graph/index.ts";
+import { add, matmul, multiply, reshape } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { DampedInverter } from "./factorize.ts";
@@ -36,6 +36,7 @@ import {
   type KroneckerSettings,
   loadInputFactor,
   loadOutputFactor,
+  outerDirection,
   trace,
   whenBoth,
 } from "./kronecker.ts";
@@ -149,19 +150,10 @@ function splitColumns(inverse: Float64Array, layer: LayerScores, slots: SlotArra
 function throughFactors(batch: LayerScores, slots: SlotSymbols): LayerVector {
   const { inputs, deltas, biasInput } = batch;
   const { weightInverse, biasInverse, outputInverse } = slots;
-  const [samples, features] = inputs.shape;
-  const left = matmul(outputInverse, multiply(deltas, 1 / samples), { transposeB: true });
+  const left = matmul(outputInverse, multiply(deltas, 1 / inputs.shape[0]), { transposeB: true });
   const fromWeights = matmul(weightInverse, inputs, { transposeB: true });
-  if (!biasInverse) return { weight: matmul(left, fromWeights, { transposeB: true }) };
-  const right = add(fromWeights, multiply(biasInverse, biasInput));
-  const [forWeights, forBias] = [
-    slice(right, [0, 0], [features, samples]),
-    slice(right, [features, 0], [features + 1, samples]),
-  ];
-  return {
-    weight: matmul(left, forWeights, { transposeB: true }),
-    bias: reshape(matmul(left, forBias, { transposeB: true }), [-1]),
-  };
+  const right = biasInverse ? add(fromWeights, multiply(biasInverse, biasInput)) : fromWeights;
+  return outerDirection(batch, left, right);
 }
 
 /** G⁻¹ g A⁻¹. */

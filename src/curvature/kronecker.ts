@@ -16,8 +16,8 @@
  * | G      | `outputCovariance` | (O, O) |
  */
 import { requireOption, UsageError } from "../errors.ts";
-import type { LayerScores } from "../fisher/index.ts";
-import { matmul, mean, multiply, type SymbolicTensor } from "../graph/index.ts";
+import type { LayerScores, LayerVector } from "../fisher/index.ts";
+import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { SlotArrays, SlotSymbols } from "./block.ts";
 import { formatBytes } from "./solver.ts";
@@ -102,6 +102,28 @@ export function factorsAreCheaper(batch: LayerScores): boolean {
   const { inputs, outputs } = factorOrders(batch);
   const samples = batch.inputs.shape[0];
   return samples * (inputs ** 2 + outputs ** 2) < inputs * outputs * (inputs + outputs);
+}
+
+/**
+ * The direction L Rᵀ cut into weight and bias.
+ *
+ * @param left (O, N), such as G⁻¹δᵀ/N
+ * @param right (F̄, N), such as A⁻¹āᵀ: cut before the product, where it is small
+ */
+export function outerDirection(
+  { inputs, bias }: LayerScores,
+  left: SymbolicTensor,
+  right: SymbolicTensor,
+): LayerVector {
+  if (bias === undefined) return { weight: matmul(left, right, { transposeB: true }) };
+  const features = inputs.shape[1];
+  const samples = right.shape[1];
+  const forWeights = slice(right, [0, 0], [features, samples]);
+  const forBias = slice(right, [features, 0], [features + 1, samples]);
+  return {
+    weight: matmul(left, forWeights, { transposeB: true }),
+    bias: reshape(matmul(left, forBias, { transposeB: true }), [-1]),
+  };
 }
 
 /** Hands two results on, at once where both are there already. */

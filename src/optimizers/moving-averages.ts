@@ -2,7 +2,7 @@
  * The moving averages of a method's blocks, X ← εX + (1 − ε)X_new.
  *
  * They have a double buffer of their own, for not every step updates them: it changes sides when a step that took statistics
- * is accepted. A rejected step leaves it alone, as it leaves the parameters.
+ * is accepted. A rejected step leaves it alone, as it leaves the parameters. What blocks let evolve is kept with them.
  */
 import type { AverageArrays, CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "../curvature/block.ts";
 import type { Averaging } from "../curvature/structure.ts";
@@ -65,11 +65,11 @@ export class MovingAverages {
     );
   }
 
-  /** A block's current averages as inputs of a program. */
-  inputs(b: number, block: CurvatureBlock): SlotSymbols {
+  /** A block's current averages as inputs of a program, or the `proposed/` ones. */
+  inputs(b: number, block: CurvatureBlock, prefix = ""): SlotSymbols {
     return Object.fromEntries(
       Object.entries(averageSpecs(block)).map(([name, { shape, dtype }]) => {
-        return [name, input(averageName(b, name), shape, dtype)];
+        return [name, input(prefix + averageName(b, name), shape, dtype)];
       }),
     );
   }
@@ -100,8 +100,8 @@ export function averageOutputs(b: number, updated: SlotSymbols): Record<string, 
   );
 }
 
-function averageSpecs({ averages = {}, settled }: CurvatureBlock): Readonly<Record<string, SlotSpec>> {
-  return { ...averages, ...settled?.specs };
+function averageSpecs(block: CurvatureBlock): Readonly<Record<string, SlotSpec>> {
+  return { ...block.averages, ...block.settled?.specs, ...block.evolving };
 }
 
 function averageName(b: number, name: string): string {

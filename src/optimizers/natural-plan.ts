@@ -280,9 +280,21 @@ export class NaturalPlan {
 
   /** What blocks learn from, of the proposed parameters on the same batch. */
   observation(): Promise<StepProgram> {
-    return this.#program("observation", () =>
-      traceObservation(this.#problem, this.#traced, this.#settings.fisher, this.#sampledTargets, this.blocks),
-    );
+    return this.#program("observation", () => {
+      const { fisher } = this.#settings;
+      const observed = traceObservation(
+        this.#problem,
+        this.#traced,
+        fisher,
+        this.#sampledTargets,
+        this.blocks,
+      );
+      const evolved = this.blocks.map((block, b) => {
+        const averages = this.averages.inputs(b, block, PROPOSED);
+        return averageOutputs(b, block.observation?.evolve?.(this.#slotInputs(b), averages) ?? {});
+      });
+      return Object.assign(observed, ...evolved);
+    });
   }
 
   /** F̃·v of an iterative block, by two flat arrays. */

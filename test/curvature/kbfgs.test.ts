@@ -8,7 +8,10 @@ import {
   type InverseHessian,
   limitedInverse,
 } from "../../src/curvature/bfgs.ts";
-import { kbfgs, Random } from "../../src/index.ts";
+import { traceInverseUpdate } from "../../src/curvature/inverse-update.ts";
+import { input } from "../../src/graph/index.ts";
+import { kbfgs, Random, tensor } from "../../src/index.ts";
+import { evaluate } from "../../src/runtime/program.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
@@ -99,6 +102,42 @@ describe("BFGS", () => {
         assert.equal(inverse.update(s, bad), false);
         assert.deepEqual(inverse.product(s), kept);
       }
+    }
+  });
+
+  it("traced takes the host's updates, and leaves out what the host does", async () => {
+    const runtime = await openRuntime();
+    try {
+      const host = identityInverse();
+      const unit = Float64Array.from({ length: n }, (_, k) => (k === 0 ? 1 : 0));
+      let inverse = tensor(
+        Float64Array.from({ length: n * n }, (_, k) => (k % (n + 1) === 0 ? 1 : 0)),
+        [n, n],
+      );
+      let diagonal = tensor(new Float64Array(n).fill(1), [n, 1]);
+      const vector = (name: string) => input(name, [n, 1], "float64");
+      const h = { inverse: input("h", [n, n], "float64"), diagonal: vector("d") };
+      const traced = { ...traceInverseUpdate(h, vector("s"), vector("y")) };
+      const bad = { s: unit, y: unit.map((value) => -value) };
+      const still = { s: new Float64Array(n), y: new Float64Array(n) };
+      const huge = { s: unit.map((value) => 1e200 * value), y: unit };
+      for (const { s, y } of [...pairs(3), bad, still, huge, ...pairs(5).slice(3)]) {
+        const feeds = { h: inverse, d: diagonal, s: tensor(s, [n, 1]), y: tensor(y, [n, 1]) };
+        const next = await evaluate(runtime, traced, feeds);
+        host.update(s, y);
+        for (let k = 0; k < n; k++) {
+          const column = new Float64Array(n);
+          column[k] = 1;
+          const expected = host.product(column);
+          const own = Float64Array.from({ length: n }, (_, i) => next.inverse.data[i * n + k]);
+          assertNear(own, expected, 1e-12, `column ${k}`);
+          assert.ok(Math.abs(next.diagonal.data[k] - expected[k]) < 1e-12);
+        }
+        inverse = tensor(next.inverse.data, [n, n]);
+        diagonal = tensor(next.diagonal.data, [n, 1]);
+      }
+    } finally {
+      runtime.dispose();
     }
   });
 
