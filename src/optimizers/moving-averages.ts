@@ -65,6 +65,24 @@ export class MovingAverages {
     );
   }
 
+  /** Traces the update of all averages of a block by its batch; the refreshed slots may be those of another. */
+  traceAll(
+    b: number,
+    { averages, settled, statistics }: CurvatureBlock,
+    refreshed: SlotSymbols,
+  ): SlotSymbols {
+    return this.trace(b, { ...averages, ...settled?.trace({ ...refreshed, ...statistics }) });
+  }
+
+  /** In words why what a step proposes cannot be used. */
+  refusal(blocks: readonly CurvatureBlock[]): string | undefined {
+    for (let b = 0; b < blocks.length; b++) {
+      const refused = blocks[b].refusal?.(this.arrays(b, blocks[b]).next);
+      if (refused !== undefined) return refused;
+    }
+    return undefined;
+  }
+
   /** A block's current averages as inputs of a program, or the `proposed/` ones. */
   inputs(b: number, block: CurvatureBlock, prefix = ""): SlotSymbols {
     return Object.fromEntries(

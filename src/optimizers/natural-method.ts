@@ -136,7 +136,7 @@ export class NaturalMethod implements Method {
       if (outcome.failure !== undefined) throw new UsageError(outcome.failure);
       const { program, direction } = await plan.freshDirection();
       await program.run();
-      const refused = plan.refusal();
+      const refused = plan.averages.refusal(plan.blocks);
       if (refused !== undefined) throw new UsageError(refused);
       return direction;
     } finally {
@@ -220,7 +220,7 @@ export class NaturalMethod implements Method {
     const fresh = await plan.fresh();
     const updating = fresh.run();
     if (updating) await updating;
-    const failure = plan.refusal();
+    const failure = plan.averages.refusal(plan.blocks);
     return failure === undefined ? outcome : { ...outcome, failure };
   }
 
@@ -244,7 +244,7 @@ export class NaturalMethod implements Method {
       : (plan.staleOf(kept, averaging) ?? (await plan.compileStale(kept, averaging)));
     const running = update.run();
     if (running) await running;
-    const failure = averaging ? plan.refusal() : undefined;
+    const failure = averaging ? plan.averages.refusal(plan.blocks) : undefined;
     return failure === undefined ? outcome : { ...outcome, failure };
   }
 

@@ -28,7 +28,7 @@ import { traceNaturalStep } from "./natural-step.ts";
 import { traceObservation, traceProposedLoss } from "./observation.ts";
 import type { Problem } from "./optimizer.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "./quadratic-model.ts";
-import { StepProgram } from "./step-program.ts";
+import { PROPOSED, StepProgram } from "./step-program.ts";
 import { allocateSpec, batchArrays, type TracedBatch, traceNamedGradient } from "./traced-batch.ts";
 import { type Draws, traceBlocks } from "./traced-blocks.ts";
 
@@ -216,7 +216,7 @@ export class NaturalPlan {
       const own = block.layers.map((layer) => layerVector(layer, gradient));
       const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
       const slots = kept.#slotInputs(b);
-      const updated = averaging ? this.#updatedAverages(b, slots) : {};
+      const updated = averaging ? this.averages.traceAll(b, this.blocks[b], slots) : {};
       Object.assign(averages, averageOutputs(b, updated));
       collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
     });
@@ -224,21 +224,6 @@ export class NaturalPlan {
     return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
       this.#compile(outputs, arrays),
     );
-  }
-
-  /** All averages of a block with this batch, which reads slots that another may have left. */
-  #updatedAverages(b: number, kept: SlotSymbols): SlotSymbols {
-    const { averages, settled, statistics } = this.blocks[b];
-    return this.averages.trace(b, { ...averages, ...settled?.trace({ ...kept, ...statistics }) });
-  }
-
-  /** In words why the averages that a step proposes cannot be used. */
-  refusal(): string | undefined {
-    for (let b = 0; b < this.blocks.length; b++) {
-      const refused = this.blocks[b].refusal?.(this.averages.arrays(b, this.blocks[b]).next);
-      if (refused !== undefined) return refused;
-    }
-    return undefined;
   }
 
   /** Takes over what outlives a refresh from the plan of the last one; zero where there is none. */
