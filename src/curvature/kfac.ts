@@ -73,7 +73,7 @@ export function kfacStructure(settings: KfacSettings): Structure {
 function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: number): CurvatureBlock {
   const orders = factorOrders(layer);
   const { dtype } = layer.deltas;
-  const memoryBytes = (3 * bytesPerElement(dtype) + 3 * 8) * (orders.inputs ** 2 + orders.outputs ** 2);
+  const memoryBytes = (3 * bytesPerElement(dtype) + 2 * 8) * (orders.inputs ** 2 + orders.outputs ** 2);
   checkMemory("kfac", layer, memoryBytes, memoryLimit);
   const a = new DampedInverter(orders.inputs);
   const g = new DampedInverter(orders.outputs);

@@ -38,9 +38,9 @@ export class MovingAverages {
     return this.buffer.specs.size > 0;
   }
 
-  /** Whether the step of this number updates them, refresh or not. */
-  dueAt(step: number): boolean {
-    return this.#averaging !== undefined && step % this.#averaging.every === 0;
+  /** Steps between updates that no refresh makes. */
+  get every(): number {
+    return this.#averaging?.every ?? Infinity;
   }
 
   /** Writes ε of the update that is to come. */

@@ -71,7 +71,7 @@ export class NaturalMethod implements Method {
     if (this.#settings.refreshEvery > 1) {
       const iterative = plan.blocks.some((block) => block.iterative);
       programs.push(iterative ? plan.gradient() : plan.compileStale(plan, false));
-      if (plan.averages.exist) programs.push(plan.compileStale(plan, true));
+      if (plan.averages.every < this.#settings.refreshEvery) programs.push(plan.compileStale(plan, true));
     }
     await Promise.all(programs);
   }
@@ -90,7 +90,7 @@ export class NaturalMethod implements Method {
     const { averages } = plan;
     const raised = averages.exist && kept !== undefined && this.#control.damping > kept.damping;
     const due = step % refreshEvery === 0 || kept === undefined || raised;
-    const averaging = averages.exist && (due || averages.dueAt(step));
+    const averaging = averages.exist && (due || step % averages.every === 0);
     averages.begin();
     const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept, averaging);
     const loss = plan.results.loss[0];

@@ -196,7 +196,7 @@ describe("K-FAC", () => {
     for (const [optimizer, message] of [
       [
         kfac(),
-        "the kfac block of 0.weight needs 1.8 KiB, the limit is 1000 B (use a narrower layer or tengrad)",
+        "the kfac block of 0.weight needs 1.4 KiB, the limit is 1000 B (use a narrower layer or tengrad)",
       ],
       [
         ekfac(),
