@@ -51,6 +51,8 @@ export class NaturalMethod implements Method {
   #last: NaturalPlan | undefined;
   /** Of all plans, since the first. */
   #averages: MovingAverages | undefined;
+  /** Starting points of the iterative solves of this step, which a rejection puts back. */
+  #solutions: { readonly slot: TypedArray; readonly before: TypedArray }[] = [];
   #step = 0;
   readonly #control: StepControl;
 
@@ -86,6 +88,9 @@ export class NaturalMethod implements Method {
     loadBatch(plan.batch, batch);
     loadScalars(this.#scalars, rule, step, rate);
 
+    const { random } = this.#problem;
+    const drawn = random.state();
+    this.#solutions = [];
     const kept = this.#kept;
     const { averages } = plan;
     const raised = averages.exist && kept !== undefined && this.#control.damping > kept.damping;
@@ -96,9 +101,12 @@ export class NaturalMethod implements Method {
     const loss = plan.results.loss[0];
     const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
     let status = judge(loss, norm, outcome, control.damping);
+    let length = 1;
     if (!status.startsWith("rejected")) {
-      const draw = () => (due || averaging ? undefined : plan.drawNoise(this.#problem.random));
-      status = (await control.judge(plan, { index: step, loss, draw })) ?? status;
+      const draw = () => (due || averaging ? undefined : plan.drawNoise(random));
+      const verdict = await control.judge(plan, { index: step, loss, draw });
+      length = verdict.length;
+      status = verdict.status && verdict.status !== "ok" ? verdict.status : status;
     }
 
     const accepted = !status.startsWith("rejected");
@@ -109,10 +117,13 @@ export class NaturalMethod implements Method {
       this.#step++;
     } else {
       this.#kept = undefined; // what led to a step that was refused is not used again
+      random.restore(drawn);
+      for (const { slot, before } of this.#solutions) slot.set(before);
     }
     const { damping } = outcome;
     const used = { learningRate: rate, damping, ...(outcome.failure === undefined && control.used) };
-    return { step, loss, ...used, stepNorm: accepted ? norm : 0, accepted, status };
+    const learningRate = length * used.learningRate;
+    return { step, loss, ...used, learningRate, stepNorm: accepted ? length * norm : 0, accepted, status };
   }
 
   async direction(batch: Batch, { sampledTargets }: DirectionOptions = {}): Promise<NamedTensors> {
@@ -266,6 +277,8 @@ export class NaturalMethod implements Method {
     for (let b = 0; b < plan.blocks.length; b++) {
       const { iterative } = plan.blocks[b];
       if (!iterative) continue;
+      const slot = plan.slots[b].solution;
+      this.#solutions.push({ slot, before: slot.slice() });
       outcomes.push(await iterative.solve(await plan.operator(b), plan.slots[b], this.#control.damping));
     }
     return combine(outcomes);

@@ -16,7 +16,7 @@ import {
   traceLoss,
   traceScores,
 } from "../fisher/index.ts";
-import { input, type SymbolicTensor } from "../graph/index.ts";
+import { input, type NamedOutputs, type SymbolicTensor } from "../graph/index.ts";
 import type { Random } from "../random.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
@@ -132,7 +132,7 @@ export class NaturalPlan {
   }
 
   statistics(): Promise<StepProgram> {
-    return this.#program("statistics", () => {
+    return this.program("statistics", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
       this.blocks.forEach(({ statistics, averages = {} }, b) => {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
@@ -160,7 +160,7 @@ export class NaturalPlan {
 
   /** The gradient alone, for the host's solvers between refreshes. */
   gradient(): Promise<StepProgram> {
-    return this.#program("gradient", () => {
+    return this.program("gradient", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
       this.#addGradient(outputs, {});
       return outputs;
@@ -169,7 +169,7 @@ export class NaturalPlan {
 
   /** Update by the fresh direction. */
   fresh(): Promise<StepProgram> {
-    return this.#program("fresh", () => {
+    return this.program("fresh", () => {
       const { directions, settled } = this.#freshDirections();
       return { ...settled, ...this.#update(directions, () => this.#gradientInputs()) };
     });
@@ -184,7 +184,7 @@ export class NaturalPlan {
       direction.set(name, { shape, data });
       this.#arrays[`direction/${name}`] = data;
     }
-    const program = await this.#program("direction", () => {
+    const program = await this.program("direction", () => {
       const { directions, settled } = this.#freshDirections();
       const outputs = [...directions].map(([name, node]) => [`direction/${name}`, node] as const);
       return { ...settled, ...Object.fromEntries(outputs) };
@@ -250,30 +250,24 @@ export class NaturalPlan {
 
   /** L(θ') of the proposed parameters, and what happens to the penalty. */
   proposedLoss(): Promise<StepProgram> {
-    return this.#program("proposed loss", () =>
-      traceProposedLoss(this.#problem, this.#traced, this.#settings.weightDecay),
+    return this.program("proposed loss", (traced) =>
+      traceProposedLoss(this.#problem, traced, this.#settings.weightDecay),
     );
   }
 
   /** As {@link proposedLoss}, with gᵀd and dᵀFd of the step. */
   quadraticModel(): Promise<StepProgram> {
     const { fisher, weightDecay } = this.#settings;
-    return this.#program("quadratic model", () =>
-      traceQuadraticModel(this.#problem, this.#traced, fisher, this.#sampledTargets, weightDecay),
+    return this.program("quadratic model", (traced) =>
+      traceQuadraticModel(this.#problem, traced, fisher, this.#sampledTargets, weightDecay),
     );
   }
 
   /** What blocks learn from, of the proposed parameters on the same batch. */
   observation(): Promise<StepProgram> {
-    return this.#program("observation", () => {
-      const { fisher } = this.#settings;
-      const observed = traceObservation(
-        this.#problem,
-        this.#traced,
-        fisher,
-        this.#sampledTargets,
-        this.blocks,
-      );
+    const { fisher } = this.#settings;
+    return this.program("observation", (traced) => {
+      const observed = traceObservation(this.#problem, traced, fisher, this.#sampledTargets, this.blocks);
       const evolved = this.blocks.map((block, b) => {
         const averages = this.averages.inputs(b, block, PROPOSED);
         return averageOutputs(b, block.observation?.evolve?.(this.#slotInputs(b), averages) ?? {});
@@ -288,7 +282,7 @@ export class NaturalPlan {
     const dimension = this.slots[b].gradient.length;
     this.#arrays[`${b}/vector`] ??= allocate(dtype, dimension);
     this.#arrays[`${b}/product`] ??= allocate(dtype, dimension);
-    const program = await this.#program(`operator ${b}`, () => {
+    const program = await this.program(`operator ${b}`, () => {
       const vector = input(`${b}/vector`, [dimension], dtype);
       return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.#slotInputs(b)) };
     });
@@ -374,10 +368,11 @@ export class NaturalPlan {
     return traceNaturalStep(this.#problem, this.#settings, this.#traced, directions, gradient);
   }
 
-  #program(key: string, trace: () => Record<string, SymbolicTensor>): Promise<StepProgram> {
+  /** A program on this batch, compiled when it is first asked for. */
+  program(key: string, trace: (traced: TracedBatch) => NamedOutputs): Promise<StepProgram> {
     let program = this.#programs.get(key);
     if (!program) {
-      program = this.#compile(trace(), this.#arrays);
+      program = this.#compile(trace(this.#traced), this.#arrays);
       this.#programs.set(key, program);
     }
     return program;

@@ -6,7 +6,9 @@ import type { NaturalSettings } from "./natural-method.ts";
 import type { Problem } from "./optimizer.ts";
 import { curvatureBetween, outputChange, slopeAlong } from "./output-change.ts";
 import { type Chosen, traceCoefficients } from "./quadratic-rule.ts";
+import { startSlope, stepName } from "./step-length.ts";
 import { NEXT } from "./step-program.ts";
+import { usesNetwork } from "./step-rule.ts";
 import type { TracedBatch } from "./traced-batch.ts";
 import { previousDirectionName } from "./traced-blocks.ts";
 import { traceTrustScale } from "./trust-region.ts";
@@ -47,6 +49,11 @@ export function traceNaturalStep(
   if (!change) return { ...results, ...updateOutputs(problem, rule, updates) };
   results.stepSlope = negate(slopeAlong(problem, traced, change));
   results.stepCurvature = curvatureBetween(problem, traced, change);
+  if (stepRule.lineSearch) {
+    const steps = new Map([...updates].map(([name, { step }]) => [name, step] as const));
+    for (const [name, step] of steps) results[stepName(name)] = step;
+    results.startSlope = startSlope(results.stepSlope, traced.parameters, steps, settings.weightDecay);
+  }
   if (!stepRule.trustRegion) return { ...results, ...updateOutputs(problem, rule, updates) };
   const scale = traceTrustScale(problem, results.stepCurvature);
   results.trustScale = scale;
@@ -72,7 +79,7 @@ function givenUpdates(
   const rate = input("learningRate", [], problem.dtype);
   const scaled = mapNodes(directions, (node) => multiply(node, rate));
   const updates = traceSteps(problem, rule, rule.scaled ? scaled : directions);
-  if (!stepRule.trustRegion) return { updates };
+  if (!usesNetwork(stepRule)) return { updates };
   const steps = new Map([...updates].map(([name, { step }]) => [name, step] as const));
   return { updates, change: outputChange(traced, steps) };
 }

@@ -100,7 +100,8 @@ function updateParts(
   const given = momentumRule(options, learningRate); // checks the numbers, whoever uses them
   const carry = carriedShare(structure, options);
   const momentum = carry > 0 ? 0 : options.momentum;
-  const stepRule = parseStepRule(asked, options);
+  const company = { ...options, weightDecay, momentum: carry > 0 ? carry : (options.momentum ?? 0) };
+  const stepRule = parseStepRule(asked, company);
   let rule: UpdateRule = given;
   if (stepRule.coefficients === "quadratic-model") rule = quadraticRule(momentum !== 0);
   else if (carry > 0) rule = momentumRule({ weightDecay }, learningRate);

@@ -25,10 +25,7 @@ export function traceProposed(
   return { forward, loss: traceLoss(forward, problem.likelihood, targets) };
 }
 
-/**
- * The loss L(θ') and, with weight decay w, what the step adds to the penalty,
- * (w/2)(‖θ'‖² − ‖θ‖²) = (w/2) ⟨θ' − θ, θ' + θ⟩.
- */
+/** The loss L(θ') and, with weight decay w, what the step adds to the penalty (w/2)‖θ‖². */
 export function traceProposedLoss(
   problem: Problem,
   traced: TracedBatch,
@@ -36,11 +33,25 @@ export function traceProposedLoss(
 ): { readonly proposedLoss: SymbolicTensor; readonly penaltyChange?: SymbolicTensor } {
   const { loss: proposedLoss } = traceProposed(problem, traced);
   if (weightDecay === 0) return { proposedLoss };
-  const terms = [...traced.parameters].map(([name, before]) => {
-    const after = input(PROPOSED + parameterInput(name), before.shape, before.dtype);
-    return sum(multiply(subtract(after, before), add(after, before)));
+  const after = new Map(
+    [...traced.parameters].map(([name, { shape, dtype }]) => {
+      return [name, input(PROPOSED + parameterInput(name), shape, dtype)] as const;
+    }),
+  );
+  return { proposedLoss, penaltyChange: penaltyChange(traced.parameters, after, weightDecay) };
+}
+
+/** (w/2)(‖θ'‖² − ‖θ‖²) = (w/2) Σ ⟨θ' − θ, θ' + θ⟩. */
+export function penaltyChange(
+  before: ReadonlyMap<string, SymbolicTensor>,
+  after: ReadonlyMap<string, SymbolicTensor>,
+  weightDecay: number,
+): SymbolicTensor {
+  const terms = [...before].map(([name, node]) => {
+    const other = after.get(name)!;
+    return sum(multiply(subtract(other, node), add(other, node)));
   });
-  return { proposedLoss, penaltyChange: multiply(terms.reduce(add), weightDecay / 2) };
+  return multiply(terms.reduce(add), weightDecay / 2);
 }
 
 /** The slots of all blocks that learn from steps. */

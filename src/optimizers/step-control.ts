@@ -1,5 +1,5 @@
 /**
- * What happens to a proposed step before it counts: the reduction ratio is measured, damping and trust region follow it,
+ * What happens to a proposed step before it counts: its length is searched, the reduction ratio is measured, damping and trust region follow it,
  * and a step that raises the loss of its batch is taken back.
  *
  *   ρ = (L(θ + d) − L(θ)) / (gᵀd + ½ dᵀFd)
@@ -13,9 +13,8 @@ import type { NaturalSettings } from "./natural-method.ts";
 import type { NaturalPlan } from "./natural-plan.ts";
 import { STEP_INPUTS, STEP_RESULTS } from "./natural-step.ts";
 import type { MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
-
-/** A loss that rises by no more units in the last place is as good as unchanged: at a minimum every step does. */
-const ROUNDING = 8;
+import { lossRounding } from "./rounding.ts";
+import { lengthArrays, searchLength } from "./step-length.ts";
 
 /** A step as it was proposed. */
 export interface ProposedStep {
@@ -25,6 +24,14 @@ export interface ProposedStep {
   readonly loss: number;
   /** Draws Monte-Carlo targets for its batch, where the step itself did not. */
   draw(): void;
+}
+
+/** What became of a step. */
+export interface Verdict {
+  /** Its length in units of the step that was proposed. */
+  readonly length: number;
+  /** In words; none where there is nothing to say. */
+  readonly status?: string;
 }
 
 export class StepControl {
@@ -43,7 +50,9 @@ export class StepControl {
     this.damping = settings.damping.initial;
     this.radius = settings.stepRule.trustRegion?.initial;
     const names = [...STEP_INPUTS, ...STEP_RESULTS];
-    this.arrays = Object.fromEntries(names.map((name) => [name, allocate(problem.dtype, 1)]));
+    const scalars = Object.fromEntries(names.map((name) => [name, allocate(problem.dtype, 1)]));
+    const { lineSearch } = settings.stepRule;
+    this.arrays = lineSearch ? { ...scalars, ...lengthArrays(problem) } : scalars;
   }
 
   /** Writes what the next update reads: the damping of the curvature in use, and the radius. */
@@ -67,8 +76,18 @@ export class StepControl {
     if (this.radius !== undefined) this.radius = Number(values.radius);
   }
 
-  /** Judges a step when it is due; returns a status, in words, when the step is taken back. */
-  async judge(plan: NaturalPlan, step: ProposedStep): Promise<string | undefined> {
+  /** Searches for the step's length and judges the step, where the rules say so. */
+  async judge(plan: NaturalPlan, step: ProposedStep): Promise<Verdict> {
+    const { stepRule } = this.#settings;
+    const found = stepRule.lineSearch
+      ? await searchLength(this.#problem, this.#settings, plan, this.arrays, step.loss)
+      : { length: 1, status: undefined };
+    if (found.status?.startsWith("rejected")) return found;
+    return { ...found, status: (await this.#judgeIncrease(plan, step)) ?? found.status };
+  }
+
+  /** Measures the reduction ratio when it is due; returns a status, in words, when the step is taken back. */
+  async #judgeIncrease(plan: NaturalPlan, step: ProposedStep): Promise<string | undefined> {
     const { damping: policy, stepRule } = this.#settings;
     const dampingDue = policy.every > 0 && step.index % policy.every === 0;
     const adaptive = stepRule.trustRegion?.adaptive === true;
@@ -80,8 +99,7 @@ export class StepControl {
     const { loss } = step;
     const penalty = plan.results.penaltyChange[0];
     const reached = plan.results.proposedLoss[0] + penalty;
-    const precision = this.#problem.dtype === "float64" ? Number.EPSILON : 2 ** -23;
-    const rises = !(reached <= loss + ROUNDING * precision * Math.abs(loss));
+    const rises = !(reached <= loss + lossRounding(loss, this.#problem));
     const ratioTo = (slope: number, curvature: number) =>
       rises ? 0 : (reached - loss) / (slope + curvature / 2 + penalty);
     const changes: string[] = [];

@@ -36,7 +36,15 @@ const axes: readonly Axis[] = [
 
 /** What excludes some of the choices above, with what is left of them. */
 const exclusive: readonly [Options, (choice: Options) => boolean][] = [
-  [{ stepRule: "quadratic-model" }, ({ klClip, nesterov }) => klClip === undefined && !nesterov],
+  [
+    { stepRule: "quadratic-model" },
+    ({ klClip, nesterov, stepRule }) => klClip === undefined && !nesterov && stepRule === undefined,
+  ],
+  [
+    { stepRule: { lineSearch: "armijo" }, momentum: 0 },
+    ({ momentum, weightDecay, stepRule }) =>
+      momentum === undefined && weightDecay === undefined && stepRule === undefined,
+  ],
   [
     { momentumRule: "spring", momentum: 0.9 },
     ({ klClip, momentum, solver }) => klClip === undefined && momentum === undefined && solver !== "cg",

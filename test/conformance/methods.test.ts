@@ -100,6 +100,7 @@ const naturalVariants: Record<string, Options> = {
     refreshEvery: 2,
     weightDecay: 0.01,
   },
+  "with a line search": { stepRule: { lineSearch: "strong-wolfe" }, momentum: 0, refreshEvery: 2 },
   "with SPRING's momentum, stale": { momentumRule: "spring", momentum: 0.9, refreshEvery: 3 },
   "with a limited memory": { memory: 3, refreshEvery: 2 },
   "with warm-started conjugate gradients": { solver: "cg", refreshEvery: 2, klClip: 1e-3 },

@@ -95,6 +95,16 @@ const badNatural: [object, RegExp][] = [
     { stepRule: "quadratic-model", momentum: 0.9, nesterov: true },
     /^invalid nesterov: true \(must be false with the quadratic model\)$/,
   ],
+  [{ stepRule: { lineSearch: "wolfe" } }, /^invalid lineSearch: "wolfe" \(must be armijo \| strong-wolfe\)$/],
+  [
+    { stepRule: { lineSearch: "armijo", trustRegion: 1 } },
+    /^invalid lineSearch: "armijo" \(must be left out with a trust region\)$/,
+  ],
+  [
+    { stepRule: { lineSearch: "armijo" }, momentum: 0.9 },
+    /^invalid momentum: 0.9 \(must be 0 with a line search, except by the quadratic model\)$/,
+  ],
+  [{ stepRule: { lineSearch: "armijo" }, momentum: 0, weightDecay: 0.1 }, /^invalid weightDecay: 0.1 /],
   [
     { stepRule: "quadratic-model", klClip: 0.1 },
     /^invalid klClip: 0.1 \(must be left out with the quadratic model: use trustRegion\)$/,
