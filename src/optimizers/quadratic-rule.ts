@@ -95,9 +95,9 @@ export function traceCoefficients(
   const targetBefore = divide(descent(before, changeBefore), scaleBefore);
   const mixed = product(direction, before, change, changeBefore);
   const cosine = divide(divide(mixed, scale), scaleBefore);
-  const sine = subtract(1, multiply(cosine, cosine));
-  const independent = greater(sine, dtype === "float64" ? 1e-13 : 1e-5);
-  const solved = divide(subtract(targetBefore, multiply(cosine, target)), where(independent, sine, 1));
+  const sineSquared = subtract(1, multiply(cosine, cosine));
+  const independent = greater(sineSquared, dtype === "float64" ? 1e-13 : 1e-5);
+  const solved = divide(subtract(targetBefore, multiply(cosine, target)), where(independent, sineSquared, 1));
   const scaledMu = where(independent, solved, 0);
   const alpha = divide(subtract(target, multiply(cosine, scaledMu)), scale);
   const mu = divide(scaledMu, scaleBefore);
