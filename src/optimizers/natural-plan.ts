@@ -43,7 +43,7 @@ export class NaturalPlan {
   /** The damping that the slots were refreshed with. */
   damping = 0;
   readonly batch: { inputs: TypedArray; targets: TypedArray };
-  /** Scalars that programs write: loss, the quadratic model's three. */
+  /** Scalars that programs write: loss, and what quadratic models of a step say. */
   readonly results: Readonly<Record<string, TypedArray>>;
   readonly blocks: readonly CurvatureBlock[];
   /** Arrays of each block's slots. */
