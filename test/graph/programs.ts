@@ -110,6 +110,16 @@ const recast: Rule = (a, _, dtype) =>
   dtype === "float64"
     ? undefined
     : { tensor: graph.cast(graph.cast(a.tensor, "float64"), dtype), dense: a.dense };
+const joined =
+  (axis: 0 | 1): Rule =>
+  (a, b) => {
+    const [left, right] = [a.dense.shape, b.dense.shape];
+    if (left.length !== 2 || right.length !== 2 || left[1 - axis] !== right[1 - axis]) return undefined;
+    return {
+      tensor: graph.concatenate([a.tensor, b.tensor], axis),
+      dense: reference.concatenate([a.dense, b.dense], axis),
+    };
+  };
 const stopped: Rule = (a) => ({ tensor: graph.stopGradient(a.tensor), dense: a.dense });
 
 /** α·A·B ± β·(sums of B's columns), in either order: what Gemm fusion looks for. */
@@ -150,6 +160,7 @@ const RULES: readonly Rule[] = [
   unary(graph.tanh, Math.tanh),
   unary(graph.softplus, (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
   ...[0, 1, -1, 0.5, -2].flatMap(numbered),
+  ...[joined(0), joined(1)],
   ...[flat, matrix, transposed, transposed, summed, repeated, recast, stopped],
 ];
 
