@@ -1,6 +1,6 @@
 /**
- * Dense float64 linear algebra on the host: Cholesky, LU, triangular solves, inverses, symmetric eigendecomposition, conjugate
- * gradients. Matrices are row-major `Float64Array`s with their order. LAPACK does the work where the system has one,
+ * Dense float64 linear algebra on the host: Cholesky, LU, triangular solves, inverses, symmetric eigendecomposition,
+ * orthonormal bases, conjugate gradients. Matrices are row-major `Float64Array`s with their order. LAPACK does the work where the system has one,
  * WebAssembly kernels elsewhere, the browser included. No function lets NaN out: each says in its result how it ended.
  */
 export { type Backend, setBackend } from "./backend.ts";
@@ -30,6 +30,7 @@ export {
 export { type LapackInfo, lapackInfo } from "./lapack.ts";
 export { type LuFactors, lu, luAsync, luSolve, luSolveAsync } from "./lu.ts";
 export { type RowInverse, type RowInverseProblem, rowInverse, rowInverseAsync } from "./row-inverse.ts";
+export { orthonormalizeRows, orthonormalizeRowsAsync } from "./orthonormal.ts";
 export {
   choleskySolve,
   choleskySolveAsync,

@@ -38,6 +38,10 @@ export interface Lapack {
   dgetrs(a: Float64Array, n: number, pivots: Int32Array, b: Float64Array, count: number): LapackCall;
   /** Eigenvalues, ascending, and eigenvectors as columns in place of A. */
   dsyevd(a: Float64Array, n: number, values: Float64Array): LapackCall;
+  /** A = QR of A column-major, in place: R in the upper triangle, Q's reflectors below it and in `scales` (n). */
+  dgeqrf(a: Float64Array, n: number, scales: Float64Array): LapackCall;
+  /** Q in place of dgeqrf's reflectors. */
+  dorgqr(a: Float64Array, n: number, scales: Float64Array): LapackCall;
 }
 
 export interface LapackCall extends NativeCall {
@@ -150,6 +154,10 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
   const getrs = library.func(
     "void dgetrs_(char *, int *, int *, double *, int *, int *, double *, int *, int *, size_t)",
   );
+  const geqrf = library.func("void dgeqrf_(int *, int *, double *, int *, double *, double *, int *, int *)");
+  const orgqr = library.func(
+    "void dorgqr_(int *, int *, int *, double *, int *, double *, double *, int *, int *)",
+  );
   const version = configureOpenBlas(library, environment);
   return {
     library: path,
@@ -193,8 +201,21 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
         4 * n ** 3,
       );
     },
+    dgeqrf(a, n, scales) {
+      const [order, length, info] = [integer(n), integer(QR_BLOCK * n), integer(0)];
+      const work = new Float64Array(QR_BLOCK * n);
+      return call(geqrf, [order, order, a, order, scales, work, length, info], info, (4 * n ** 3) / 3);
+    },
+    dorgqr(a, n, scales) {
+      const [order, length, info] = [integer(n), integer(QR_BLOCK * n), integer(0)];
+      const work = new Float64Array(QR_BLOCK * n);
+      return call(orgqr, [order, order, order, a, order, scales, work, length, info], info, (4 * n ** 3) / 3);
+    },
   };
 }
+
+/** Columns that the QR routines work on together: their work space is as many times n. */
+const QR_BLOCK = 64;
 
 const [UPPER, NOT, TRANSPOSED, RIGHT, VECTORS] = [..."UNTRV"].map((letter) =>
   Uint8Array.of(letter.charCodeAt(0)),
