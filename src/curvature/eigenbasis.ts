@@ -13,9 +13,8 @@
  */
 import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";
 import { add, concatenate, matmul, multiply, reshape, type SymbolicTensor } from "../graph/index.ts";
-import { type SymmetricEigen, symmetricEigen, symmetricEigenAsync } from "../linalg/index.ts";
 import type { RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
-import { failed, LARGEST_SYNCHRONOUS_ORDER } from "./factorize.ts";
+import { decompose, failed } from "./factorize.ts";
 import { factorOrders, factorsAreCheaper, loadInputFactor, loadOutputFactor, whenBoth } from "./kronecker.ts";
 
 export function basisSlots(layer: LayerScores): Record<string, SlotSpec> {
@@ -66,12 +65,6 @@ export function refreshBasis(
       return { damping, retries: 0 };
     },
   );
-}
-
-function decompose(matrix: Float64Array, order: number): SymmetricEigen | Promise<SymmetricEigen> {
-  return order <= LARGEST_SYNCHRONOUS_ORDER
-    ? symmetricEigen(matrix, order)
-    : symmetricEigenAsync(matrix, order);
 }
 
 /** Whether the smallest eigenvalue is rounding. */

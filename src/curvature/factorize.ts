@@ -9,6 +9,9 @@ import {
   dampedCholeskyAsync,
   invertLower,
   invertLowerAsync,
+  type SymmetricEigen,
+  symmetricEigen,
+  symmetricEigenAsync,
 } from "../linalg/index.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { RefreshOutcome } from "./block.ts";
@@ -117,6 +120,13 @@ export class DampedInverter {
 }
 
 const NOT_FINITE = "the solution of a block is not finite";
+
+/** The eigendecomposition of a symmetric matrix, (n, n); at once where that is short. */
+export function decompose(matrix: Float64Array, order: number): SymmetricEigen | Promise<SymmetricEigen> {
+  return order <= LARGEST_SYNCHRONOUS_ORDER
+    ? symmetricEigen(matrix, order)
+    : symmetricEigenAsync(matrix, order);
+}
 
 function retries(damping: number) {
   return damping === 0 ? { maxRetries: 0 } : {};

@@ -29,8 +29,8 @@ export {
 } from "./inverse.ts";
 export { type LapackInfo, lapackInfo } from "./lapack.ts";
 export { type LuFactors, lu, luAsync, luSolve, luSolveAsync } from "./lu.ts";
-export { type RowInverse, type RowInverseProblem, rowInverse, rowInverseAsync } from "./row-inverse.ts";
 export { orthonormalizeRows, orthonormalizeRowsAsync } from "./orthonormal.ts";
+export { type RowInverse, type RowInverseProblem, rowInverse, rowInverseAsync } from "./row-inverse.ts";
 export {
   choleskySolve,
   choleskySolveAsync,

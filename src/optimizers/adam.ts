@@ -51,7 +51,13 @@ const DEFAULT_LEARNING_RATE = 0.01;
 
 type CheckedAdamOptions = AdamOptions & Required<Pick<AdamOptions, "learningRate" | "weightDecay">>;
 
-function adamRule(options: CheckedAdamOptions, decoupled: boolean): UpdateRule {
+/**
+ * The rule shared by Adam and the methods that leave some parameters to it.
+ *
+ * @param decoupled AdamW's weight decay in place of an L2 penalty
+ * @throws UsageError when a number is out of range
+ */
+export function adamRule(options: CheckedAdamOptions, decoupled: boolean): UpdateRule {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay } = options;
   checkLearningRate(options.learningRate);
   requireOption(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");

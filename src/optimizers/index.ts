@@ -3,6 +3,7 @@ export { type AdamOptions, adam, adamw } from "./adam.ts";
 export type { DampingOption } from "./damping.ts";
 export { type LbfgsOptions, type LineSearchName, lbfgs } from "./lbfgs.ts";
 export { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
+export { type MuonOptions, muon } from "./muon.ts";
 export type { CarryingOptions, NaturalOptions } from "./natural.ts";
 export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export {
@@ -33,5 +34,7 @@ export { createOptimizer, findMethod, type MethodInfo, methods } from "./registr
 export { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 export { type LearningRate, learningRateAt } from "./schedule.ts";
 export { type SgdOptions, sgd } from "./sgd.ts";
+export { type ShampooOptions, shampoo } from "./shampoo.ts";
+export { type SoapOptions, soap } from "./soap.ts";
 export type { StepRuleOption, StepRuleOptions } from "./step-rule.ts";
 export type { TrustRegionOption } from "./trust-region.ts";

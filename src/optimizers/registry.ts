@@ -4,6 +4,7 @@ import type { Likelihood } from "../nn/index.ts";
 import { type AdamOptions, adam, adamw } from "./adam.ts";
 import { type LbfgsOptions, lbfgs } from "./lbfgs.ts";
 import { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
+import { type MuonOptions, muon } from "./muon.ts";
 import type { CarryingOptions } from "./natural.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
@@ -32,12 +33,15 @@ import {
 } from "./presets.ts";
 import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 import { type SgdOptions, sgd } from "./sgd.ts";
+import { type ShampooOptions, shampoo } from "./shampoo.ts";
+import { type SoapOptions, soap } from "./soap.ts";
 
 export type MethodOptions = Readonly<Record<string, unknown>>;
 
 export interface MethodInfo {
   readonly name: string;
-  readonly kind: "first-order" | "natural" | "full-batch";
+  /** `"preconditioned"` is between the two: the gradient and statistics of nothing but gradients. */
+  readonly kind: "first-order" | "preconditioned" | "natural" | "full-batch";
   /** The only likelihood it is for; any where left out. */
   readonly likelihood?: Likelihood["name"];
   /** One line: what it does. */
@@ -99,6 +103,36 @@ export const methods: readonly MethodInfo[] = [
     options: adaptive,
     defaults: { learningRate: 0.01 },
     create: (options) => adamw(options as unknown as AdamOptions),
+  },
+  {
+    name: "muon",
+    kind: "preconditioned",
+    summary: "momentum of hidden weight matrices, orthogonalized; AdamW for the rest",
+    reference: "Jordan et al. 2024; Liu et al. 2025",
+    options: [...momentum, "iterations", "scale", "matrices", "adamLearningRate"],
+    defaults: { learningRate: 0.01, scale: "rms" },
+    create: (options) => muon(options as unknown as MuonOptions),
+  },
+  {
+    name: "shampoo",
+    kind: "preconditioned",
+    summary: "gradient between inverse roots of the covariances of its rows and columns",
+    reference: "Gupta et al. 2018; Anil et al. 2020",
+    options: [
+      ...["learningRate", "momentum", "weightDecay", "decay", "epsilon"],
+      ...["refreshEvery", "grafting", "maxDimension"],
+    ],
+    defaults: { learningRate: 0.1 },
+    create: (options) => shampoo(options as unknown as ShampooOptions),
+  },
+  {
+    name: "soap",
+    kind: "preconditioned",
+    summary: "Adam in the eigenbasis of Shampoo",
+    reference: "Vyas et al. 2024",
+    options: [...adaptive, "refreshEvery", "maxDimension", "oneSided"],
+    defaults: { learningRate: 0.01 },
+    create: (options) => soap(options as unknown as SoapOptions),
   },
   {
     name: "exactNgd",

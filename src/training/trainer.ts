@@ -227,8 +227,9 @@ export class Trainer {
 
   /**
    * The direction (F̃ + λI)⁻¹ g of this batch with curvature refreshed on it, before learning rate, momentum, weight
-   * decay and clipping; the gradient for first-order methods. Training state is not touched, but Monte-Carlo targets
-   * are drawn from the trainer's generator unless `sampledTargets` gives them.
+   * decay and clipping; what this batch alone makes of its gradient for muon, shampoo and soap, the gradient for first-order
+   * methods. Training state is not touched, but Monte-Carlo targets are drawn from the trainer's generator unless
+   * `sampledTargets` gives them.
    */
   async direction(batch: Batch, options?: DirectionOptions): Promise<NamedTensors> {
     this.#check(batch);

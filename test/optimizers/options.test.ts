@@ -119,6 +119,11 @@ const badAdaptive: [object, RegExp][] = [
   [{ weightDecay: Number.NaN }, /^invalid weightDecay: NaN /],
 ];
 
+const badPeriods: [object, RegExp][] = [
+  [{ refreshEvery: 0 }, /^invalid refreshEvery: 0 \(must be a positive integer\)$/],
+  [{ maxDimension: 1.5 }, /^invalid maxDimension: 1.5 /],
+];
+
 const bad: Record<string, [object, RegExp][]> = {
   sgd: badMomentum,
   rmsprop: [[{ decay: 1 }, /^invalid decay: 1 /], ...badAdaptive.slice(2)],
@@ -144,6 +149,26 @@ const bad: Record<string, [object, RegExp][]> = {
     [{ retries: 1.5 }, /^invalid retries: 1.5 /],
     [{ solver: "cg" }, /^invalid solver: "cg" \(must be auto \| gram \| dense\)$/],
   ],
+  muon: [
+    ...badMomentum.filter(([given]) => !("nesterov" in given)),
+    [{ nesterov: "yes" }, /^invalid nesterov: "yes" \(must be true or false\)$/],
+    [{ iterations: 0 }, /^invalid iterations: 0 \(must be a positive integer\)$/],
+    [{ scale: "max" }, /^invalid scale: "max" \(must be spectral \| rms\)$/],
+    [{ matrices: "first" }, /^invalid matrices: "first" \(must be hidden \| all\)$/],
+    [{ adamLearningRate: -1 }, /^invalid adamLearningRate: -1 /],
+    [
+      { adamLearningRate: { schedule: "cosine", initial: 1, steps: 0 } },
+      /^invalid adamLearningRate steps: 0 /,
+    ],
+  ],
+  shampoo: [
+    ...badMomentum,
+    ...badPeriods,
+    [{ decay: 0 }, /^invalid decay: 0 \(must be in \(0, 1\]\)$/],
+    [{ epsilon: 0 }, /^invalid epsilon: 0 \(must be > 0\)$/],
+    [{ grafting: "adagrad" }, /^invalid grafting: "adagrad" \(must be none \| sgd \| adam\)$/],
+  ],
+  soap: [...badAdaptive, ...badPeriods, [{ oneSided: 1 }, /^invalid oneSided: 1 \(must be true or false\)$/]],
 };
 
 for (const { name, kind, options, defaults } of methods) {
