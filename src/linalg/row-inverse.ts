@@ -6,7 +6,6 @@
  * which is what as many rank-one updates H ← H − H s sᵀH / (N + sᵀH s) lead to, with the arithmetic in matrix products: H is
  * read and written once per batch instead of once per row.
  */
-import type { TypedArray } from "../tensor.ts";
 import { choleskySteps } from "./cholesky.ts";
 import {
   borrow,
@@ -20,6 +19,9 @@ import {
 import { allFinite, copyMatrix } from "./matrix.ts";
 import { cooperate, finish, type Steps } from "./steps.ts";
 
+/** Numbers in whatever array the caller keeps them. */
+type NumberArray = Float32Array | Float64Array | Int32Array | Uint8Array;
+
 /** Rows per update. */
 const BATCH = 32;
 /** Multiply-adds of one call into the kernels, some two milliseconds. */
@@ -27,7 +29,7 @@ const PIECE = 1e7;
 
 export interface RowInverseProblem {
   /** S, (M, n). */
-  readonly rows: TypedArray;
+  readonly rows: NumberArray;
   readonly order: number;
   /** N. */
   readonly samples: number;
@@ -36,7 +38,7 @@ export interface RowInverseProblem {
   /** How many times the damping may be raised after a failure. */
   readonly maxRetries: number;
   /** Where the inverse is written, (n, n). */
-  readonly inverse: TypedArray;
+  readonly inverse: NumberArray;
 }
 
 /** How it ended; without a failure the inverse is written. */
@@ -115,7 +117,7 @@ type UpdateFailure = "not finite" | "indefinite";
 /** Takes a batch of rows into H. */
 function* update(
   { workspace, h, b, product, u, system }: Buffers,
-  batch: TypedArray,
+  batch: NumberArray,
   order: number,
   samples: number,
 ): Steps<UpdateFailure | undefined> {
