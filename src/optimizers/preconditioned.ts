@@ -92,6 +92,7 @@ class PreconditionedMethod implements Method {
     const scalars = this.#settings.scalars(step, learningRate);
     for (const [name, value] of Object.entries(scalars)) this.#context.scalars[name][0] = value;
 
+    plan.results.guard[0] = 0; // programs that have nothing to watch do not write it
     const looking = step === 0 && this.#settings.refresh?.when === "after update";
     const failure = looking ? await this.#look(plan) : await this.#move(plan);
     const { loss, squaredStepNorm } = plan.results;

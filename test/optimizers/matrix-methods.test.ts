@@ -427,6 +427,23 @@ describe("preconditioned methods", () => {
     trainer.dispose();
   });
 
+  it("forget a rejected batch, also when its size comes again at a refresh", async () => {
+    const net = network([3, 4, 2]);
+    const create = () => trainerOf(runtime, net, createOptimizer("shampoo", { refreshEvery: 3 }));
+    const [disturbed, other] = [await create(), await create()];
+    const broken = randomBatch(net, 6, 1);
+    broken.inputs.data[0] = Number.NaN;
+    // Step 5 has old roots, step 6 new ones.
+    for (const [k, samples] of [4, 4, 4, 4, 4, 4, 6].entries()) {
+      if (k === 5) assert.equal((await disturbed.step(broken)).accepted, false);
+      const batch = randomBatch(net, samples, k);
+      assert.deepEqual(await disturbed.step(batch), await other.step(batch));
+    }
+    assertSameBits(disturbed.getParameters(), other.getParameters());
+    disturbed.dispose();
+    other.dispose();
+  });
+
   it("do not resume with other sides, and say so", async () => {
     const net = network([3, 4, 2]);
     const saved = await trainerOf(runtime, net, createOptimizer("soap", { oneSided: true }));
