@@ -66,7 +66,7 @@ export class StepControl {
     const { alpha, mu, trustRadius } = this.arrays;
     const chosen = this.#settings.stepRule.coefficients === "quadratic-model";
     return {
-      ...(chosen && { learningRate: alpha[0], momentum: mu[0] }),
+      ...(chosen && { learningRate: finite(alpha[0]), momentum: finite(mu[0]) }),
       ...(this.radius !== undefined && { trustRegion: trustRadius[0] }),
     };
   }
@@ -124,6 +124,11 @@ export class StepControl {
     const rise = `rejected: the loss would rise from ${short(loss)} to ${short(reached)}${counted}`;
     return [rise, ...changes].join("; ");
   }
+}
+
+/** 0 for a coefficient that is not finite: the step that it belongs to is never taken. */
+function finite(coefficient: number): number {
+  return Number.isFinite(coefficient) ? coefficient : 0;
 }
 
 /** Three digits. */

@@ -32,6 +32,13 @@ const linear: Network = {
   ...{ outputs: 2, samples: 12, seed: 4 },
 };
 
+interface Rule {
+  readonly damping?: number;
+  readonly weightDecay?: number;
+  readonly momentum?: number;
+  readonly solver?: string;
+}
+
 /** What a batch looks like from the parameters that a trainer has. */
 async function surroundings(trainer: Trainer, batch: Batch) {
   const layout = layoutOf(trainer.getParameters());
@@ -106,7 +113,7 @@ describe("quadratic model", () => {
     trainer.dispose();
   });
 
-  for (const [name, fisher, extra] of [
+  const cases: [string, string | undefined, Rule][] = [
     ["exactNgd", "exact", { momentum: 0 }],
     ["exactNgd", "empirical", { solver: "cg" }],
     ["blockDiagonalNgd", "monte-carlo", { weightDecay: 0.02 }],
@@ -118,18 +125,11 @@ describe("quadratic model", () => {
     ["ekfac", "exact", {}],
     ["hessianFree", undefined, {}],
     ["kbfgs", undefined, {}],
-  ] as const) {
+  ];
+  for (const [name, fisher, extra] of cases) {
     it(`solves the 2 × 2 system: ${name} ${fisher ?? ""} ${JSON.stringify(extra)}`, async () => {
-      const options = { stepRule: "quadratic-model", damping: 0.05, ...(fisher && { fisher }), ...extra };
-      const {
-        damping,
-        weightDecay = 0,
-        momentum,
-      } = options as Partial<Record<string, unknown>> as {
-        damping: number;
-        weightDecay?: number;
-        momentum?: number;
-      };
+      const { damping = 0.05, weightDecay = 0, momentum } = extra;
+      const options = { stepRule: "quadratic-model", damping, ...(fisher && { fisher }), ...extra };
       const trainer = await trainerOf(runtime, network, createOptimizer(name, options));
       const batch = randomBatch(network, 6, 2);
       let before: Float64Array = new Float64Array(26);
@@ -165,6 +165,16 @@ describe("quadratic model", () => {
       trainer.dispose();
     });
   }
+
+  it("reports numbers even of a step that has none", async () => {
+    const options = { stepRule: "quadratic-model", damping: 0.05 };
+    const trainer = await trainerOf(runtime, linear, createOptimizer("exactNgd", options));
+    const batch = randomBatch(linear, 12, 4);
+    batch.targets.data[3] = Number.POSITIVE_INFINITY;
+    const { accepted, learningRate, momentum } = await trainer.step(batch);
+    assert.deepEqual([accepted, learningRate, momentum], [false, 0, 0]);
+    trainer.dispose();
+  });
 
   it("judges steps by stale curvature on their own batch, of whatever size", async () => {
     for (const solver of ["gram", "cg"]) {
