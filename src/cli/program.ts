@@ -5,6 +5,7 @@ import { addCompareCommand } from "./compare.ts";
 import { addDataCommand } from "./data.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { reportFailure } from "./failure.ts";
+import { addInspectCommand } from "./inspect.ts";
 import { addMethodsCommand } from "./methods.ts";
 import { allowClosedPipes } from "./output.ts";
 import { addResumeCommand } from "./resume.ts";
@@ -55,6 +56,7 @@ function buildProgram(args: readonly string[]): Command {
   addMethodsCommand(program);
   addDataCommand(program);
   addResumeCommand(program, args);
+  addInspectCommand(program, args);
   addBenchCommand(program, args);
   addDoctorCommand(program);
   return program;

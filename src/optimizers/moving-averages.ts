@@ -53,6 +53,14 @@ export class MovingAverages {
     this.updates++;
   }
 
+  /** Makes current what settled after a refresh, and nothing else: what the direction of that step reads. */
+  settle(blocks: readonly CurvatureBlock[]): void {
+    for (const [b, block] of blocks.entries()) {
+      const { current, next } = this.arrays(b, block);
+      for (const name of Object.keys(block.settled?.specs ?? {})) current[name].set(next[name]);
+    }
+  }
+
   /** Traces the update of some of a block's averages. */
   trace(b: number, values: SlotSymbols): SlotSymbols {
     const epsilon = input(EPSILON, [], this.#dtype);

@@ -9,10 +9,19 @@ import { lapackInfo } from "../linalg/index.ts";
 import { BoundedCache } from "../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../tensor.ts";
 import type { DampingPolicy } from "./damping.ts";
+import { DirectionMap } from "./direction-map.ts";
 import { DoubleBuffer } from "./double-buffer.ts";
 import type { MovingAverages } from "./moving-averages.ts";
 import { NaturalPlan } from "./natural-plan.ts";
-import type { Batch, DirectionOptions, Method, MethodMemory, Problem, StepStatistics } from "./optimizer.ts";
+import type {
+  Batch,
+  DirectionMapOptions,
+  DirectionOptions,
+  Method,
+  MethodMemory,
+  Problem,
+  StepStatistics,
+} from "./optimizer.ts";
 import type { UpdateRule } from "./rule.ts";
 import { type LearningRate, learningRateAt } from "./schedule.ts";
 import { StepControl, short } from "./step-control.ts";
@@ -126,32 +135,65 @@ export class NaturalMethod implements Method {
     return { step, loss, ...used, learningRate, stepNorm: accepted ? length * norm : 0, accepted, status };
   }
 
-  async direction(batch: Batch, { sampledTargets }: DirectionOptions = {}): Promise<NamedTensors> {
+  async direction(batch: Batch, options: DirectionOptions = {}): Promise<NamedTensors> {
+    const { plan } = await this.#refreshedPlan(batch, options, false);
+    try {
+      const { program, direction } = await plan.freshDirection();
+      await program.run();
+      requireUsable(plan);
+      return direction;
+    } finally {
+      plan.dispose();
+    }
+  }
+
+  async directionMap(batch: Batch, options: DirectionMapOptions = {}): Promise<DirectionMap> {
+    const { plan, outcome } = await this.#refreshedPlan(batch, options, true);
+    try {
+      await (await plan.settle())?.run();
+      requireUsable(plan);
+      plan.averages.settle(plan.blocks);
+      return new DirectionMap(this.#problem, plan, outcome);
+    } catch (error) {
+      plan.dispose();
+      throw error;
+    }
+  }
+
+  /** A plan of its own, refreshed on a batch; the training state is not touched. */
+  async #refreshedPlan(
+    batch: Batch,
+    { sampledTargets, continued = false }: DirectionMapOptions,
+    stale: boolean,
+  ): Promise<{ plan: NaturalPlan; outcome: RefreshOutcome }> {
     const samples = batch.inputs.shape[0];
     const { fisher } = this.#settings;
     const given = sampledTargets !== undefined && fisher.type === "monte-carlo";
     requireOption(!given || sampledTargets.length > 0, "sampledTargets", "[]", "at least one draw");
     const { likelihood, model } = this.#problem;
     for (const drawn of given ? sampledTargets : []) likelihood.check(drawn, samples, model.outputShape[0]);
-    const settings = given
-      ? { ...this.#settings, fisher: { ...fisher, draws: sampledTargets.length } }
-      : this.#settings;
+    const settings = {
+      ...this.#settings,
+      ...(given && { fisher: { ...fisher, draws: sampledTargets.length } }),
+      // One refresh serves every gradient to come, and nothing but the gradient decides the direction.
+      ...(stale && { refreshEvery: Number.POSITIVE_INFINITY, carry: 0 }),
+    };
     const plan = this.#newPlan(samples, given ? "given" : "random", settings, undefined);
     try {
+      const kept = this.#averages;
+      if (continued && kept) plan.averages.restore(kept.buffer.snapshot(), "", kept.updates);
       plan.averages.begin();
       loadBatch(plan.batch, batch);
       if (given) plan.loadTargets(sampledTargets);
       else this.#drawAhead(plan);
       await (await plan.statistics()).run();
-      const outcome = await this.#refresh(plan, false);
+      if (continued) plan.startFrom(this.#last);
+      const outcome = await this.#refresh(plan, stale);
       if (outcome.failure !== undefined) throw new UsageError(outcome.failure);
-      const { program, direction } = await plan.freshDirection();
-      await program.run();
-      const refused = plan.averages.refusal(plan.blocks);
-      if (refused !== undefined) throw new UsageError(refused);
-      return direction;
-    } finally {
+      return { plan, outcome };
+    } catch (error) {
       plan.dispose();
+      throw error;
     }
   }
 
@@ -314,6 +356,12 @@ export class NaturalMethod implements Method {
   #newPlan(samples: number, draws: Draws, settings: NaturalSettings, averages: MovingAverages | undefined) {
     return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws, averages);
   }
+}
+
+/** @throws UsageError where the averages that the batch makes cannot be used */
+function requireUsable({ averages, blocks }: NaturalPlan): void {
+  const refused = averages.refusal(blocks);
+  if (refused !== undefined) throw new UsageError(refused);
 }
 
 /** Names of the slots that a checkpoint holds: all where later steps read them, else what outlives a refresh. */

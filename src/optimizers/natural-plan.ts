@@ -215,7 +215,7 @@ export class NaturalPlan {
     kept.blocks.forEach((block, b) => {
       const own = block.layers.map((layer) => layerVector(layer, gradient));
       const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
-      const slots = kept.#slotInputs(b);
+      const slots = kept.slotInputs(b);
       const updated = averaging ? this.averages.traceAll(b, this.blocks[b], slots) : {};
       Object.assign(averages, averageOutputs(b, updated));
       collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
@@ -224,6 +224,12 @@ export class NaturalPlan {
     return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
       this.#compile(outputs, arrays),
     );
+  }
+
+  /** Averages that settle after a refresh, alone; none where no block has any. */
+  settle(): Promise<StepProgram> | undefined {
+    if (!this.blocks.some(({ settled }) => settled)) return undefined;
+    return this.program("settle", () => this.#freshDirections().settled);
   }
 
   /** Takes over what outlives a refresh from the plan of the last one; zero where there is none. */
@@ -270,7 +276,7 @@ export class NaturalPlan {
       const observed = traceObservation(this.#problem, traced, fisher, this.#sampledTargets, this.blocks);
       const evolved = this.blocks.map((block, b) => {
         const averages = this.averages.inputs(b, block, PROPOSED);
-        return averageOutputs(b, block.observation?.evolve?.(this.#slotInputs(b), averages) ?? {});
+        return averageOutputs(b, block.observation?.evolve?.(this.slotInputs(b), averages) ?? {});
       });
       return Object.assign(observed, ...evolved);
     });
@@ -284,7 +290,7 @@ export class NaturalPlan {
     this.#arrays[`${b}/product`] ??= allocate(dtype, dimension);
     const program = await this.program(`operator ${b}`, () => {
       const vector = input(`${b}/vector`, [dimension], dtype);
-      return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.#slotInputs(b)) };
+      return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.slotInputs(b)) };
     });
     const product = new Float64Array(dimension);
     return async (vector) => {
@@ -327,7 +333,8 @@ export class NaturalPlan {
     );
   }
 
-  #slotInputs(b: number): SlotSymbols {
+  /** Input nodes of a block's slots and moving averages, by their names. */
+  slotInputs(b: number): SlotSymbols {
     const { statistics, refreshed } = this.blocks[b];
     const specs = Object.entries({ ...statistics, ...refreshed });
     const slots = specs.map(
@@ -346,7 +353,7 @@ export class NaturalPlan {
       deltas: input(factorName(factors.layer, "deltas"), factors.deltas.shape, factors.deltas.dtype),
     }));
     this.blocks.forEach((block, b) => {
-      const kept = this.#slotInputs(b);
+      const kept = this.slotInputs(b);
       const updated = this.averages.trace(b, block.settled?.trace(kept) ?? {});
       Object.assign(settled, averageOutputs(b, updated));
       const slots = { ...kept, ...updated };

@@ -4,6 +4,7 @@ import type { BuiltModel, Likelihood } from "../nn/index.ts";
 import type { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { FloatDType, NamedTensors, Tensor } from "../tensor.ts";
+import type { DirectionMap } from "./direction-map.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 
 /** What a method works on. */
@@ -52,6 +53,11 @@ export interface DirectionOptions {
   readonly sampledTargets?: readonly Tensor[];
 }
 
+export interface DirectionMapOptions extends DirectionOptions {
+  /** Whether averages and histories go on from those of training, as the next step's would; default false: they start anew. */
+  readonly continued?: boolean;
+}
+
 /** What a method needs beside its double buffer to continue with the same bits. */
 export interface MethodMemory {
   readonly tensors: NamedTensors;
@@ -68,6 +74,13 @@ export interface Method {
   step(batch: Batch): Promise<StepStatistics>;
   /** The direction that a fresh refresh on this batch gives, before learning rate, momentum and weight decay. */
   direction(batch: Batch, options?: DirectionOptions): Promise<NamedTensors>;
+  /**
+   * The map from gradients to directions that a fresh refresh on this batch gives, for methods that have one: natural
+   * gradients. The training state is not touched; the caller disposes of the map.
+   *
+   * @throws UsageError when the curvature of the batch cannot be factorized
+   */
+  directionMap?(batch: Batch, options?: DirectionMapOptions): Promise<DirectionMap>;
   /** How curvature is approximated, one row a block; empty for first-order methods. */
   curvature(batchSize: number): CurvatureRow[];
   remember(): MethodMemory;

@@ -1,8 +1,8 @@
 /** One line chart as an SVG element, drawn by Observable Plot into a document of happy-dom. */
 import * as Plot from "@observablehq/plot";
-import { Window } from "happy-dom";
 import { formatNumber, formatTick } from "./format.ts";
 import { type Palette, seriesStyle } from "./palette.ts";
+import { finishSvg, plotDocument } from "./plot.ts";
 import { linearDomain, logDomain, logTicks, type Point, spreadLabels, stepTicks, thin } from "./scales.ts";
 
 /** One run: a solid line, perhaps a dashed one, and the name at the end. */
@@ -45,14 +45,10 @@ const longestLine = 300;
 const mostSymbols = 15;
 const labelHeight = 15;
 
-// One window serves the life of the process: it holds no timers, and nothing drawn is ever attached to it.
-let window: Window | undefined;
-
 /** The chart as an `<svg>` element, well-formed XML, the same for the same input. */
 export function drawChart(chart: Chart): string {
-  window ??= new Window();
-  const document = window.document as unknown as Document;
-  const { width, height, palette, id } = chart;
+  const document = plotDocument();
+  const { width, height, palette } = chart;
   const margins = chartMargins(chart);
   const x = scaleOptions(chart.x, xValues(chart), [margins.marginLeft, width - margins.marginRight]);
   const y = scaleOptions(chart.y, yValues(chart), [height - margins.marginBottom, margins.marginTop]);
@@ -79,19 +75,7 @@ export function drawChart(chart: Chart): string {
     ],
   }) as unknown as SVGSVGElement;
 
-  svg.querySelector("style")?.remove(); // the page's own style sheet says it once
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-labelledby", `${id}-title ${id}-description`);
-  svg.prepend(textElement("title", chart.title), textElement("desc", chart.description));
-  // Plot numbers its clipping paths through the life of the process.
-  return new window.XMLSerializer().serializeToString(svg as never).replace(/plot-clip-\d+/g, `${id}-clip`);
-
-  function textElement(name: "title" | "desc", text: string): Element {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    element.id = `${id}-${name === "title" ? "title" : "description"}`;
-    element.textContent = text;
-    return element;
-  }
+  return finishSvg(svg, chart);
 }
 
 function chartMargins({ series, width }: Chart) {

@@ -1,3 +1,4 @@
 export { renderComparisonFigure } from "./figures.ts";
 export { renderGrowthReport } from "./growth.ts";
+export { type InspectionContext, renderInspection } from "./inspection.ts";
 export { renderReport } from "./report.ts";

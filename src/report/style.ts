@@ -42,6 +42,13 @@ ul { margin: 0 0 12px; padding-left: 20px; }
 li { margin: 2px 0; overflow-wrap: anywhere; }
 summary { cursor: pointer; padding: 6px 0; color: var(--muted); font-size: 14px; }
 .columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 40px; }
+h4 { margin: 0 0 2px; font-size: 13px; font-weight: 600; overflow-wrap: anywhere; }
+h3.layer { margin: 28px 0 2px; }
+p.aside { max-width: 90ch; font-size: 13px; }
+.maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 18px 16px; }
+.maps figcaption { margin-left: 36px; }
+.scale { display: flex; align-items: flex-start; gap: 10px; margin-top: 8px; color: var(--muted); font-size: 13px; }
+.scale svg { width: 300px; }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
 @media (max-width: 760px) {
   body { padding: 24px 16px 48px; }
@@ -53,6 +60,8 @@ footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
 @media (max-width: 520px) {
   .wide { display: none; }
   .narrow { display: block; }
+  .maps { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px 8px; }
+  .maps figcaption { margin-left: 0; }
 }
 @media print {
   :root { color-scheme: light; ${paletteVariables(schemes.light)} }

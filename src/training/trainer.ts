@@ -33,6 +33,7 @@ import {
 import {
   type CheckpointSource,
   encodeCheckpoint,
+  type Identity,
   type Progress,
   readCheckpoint,
   writeCheckpoint,
@@ -361,7 +362,7 @@ export class Trainer {
     const { progress, random } = await readCheckpoint(
       checkpoint,
       this.#method,
-      this.#identity(),
+      identityOf(this.config),
       this.config,
     );
     this.#problem.random.restore(random);
@@ -384,22 +385,10 @@ export class Trainer {
 
   #contents() {
     return {
-      identity: this.#identity(),
+      identity: identityOf(this.config),
       progress: this.#progress,
       batchSize: this.config.batchSize,
       random: this.#problem.random.state(),
-    };
-  }
-
-  #identity() {
-    const { model, inputShape, likelihood, dtype, optimizer, seed } = this.config;
-    return {
-      model: model.describe(),
-      inputShape,
-      likelihood: likelihood.name,
-      dtype,
-      optimizer: optimizer.name,
-      seed,
     };
   }
 
@@ -427,6 +416,19 @@ export class Trainer {
     }
     if (shape[0] === 0 || data.length === 0) throw new UsageError("invalid inputs: no samples");
   }
+}
+
+/** What a checkpoint of this configuration belongs to. */
+export function identityOf(config: TrainerConfig): Identity {
+  const { model, inputShape, likelihood, dtype = "float32", optimizer, seed = 0 } = config;
+  return {
+    model: model.describe(),
+    inputShape,
+    likelihood: likelihood.name,
+    dtype,
+    optimizer: optimizer.name,
+    seed,
+  };
 }
 
 /** The status of a rejected step, with the input that is to blame, if one is. */

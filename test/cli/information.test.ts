@@ -14,6 +14,7 @@ describe("commands that only tell", () => {
       "train",
       "compare",
       "resume",
+      "inspect",
       "methods",
       "data",
       "data list",

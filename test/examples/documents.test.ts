@@ -66,7 +66,16 @@ describe("documents", () => {
   const help = join(root, "dist/cli/main.js");
   const skip = existsSync(help) ? false : "dist/cli/main.js is absent (npm run build)";
   it("docs/command-line.md names every option of every command, and no other", { skip }, async () => {
-    const commands = ["train", "compare", "resume", "methods", "data list", "data fetch", "doctor"];
+    const commands = [
+      "train",
+      "compare",
+      "resume",
+      "inspect",
+      "methods",
+      "data list",
+      "data fetch",
+      "doctor",
+    ];
     const texts = await Promise.all(
       commands.map(async (command) => {
         const { stdout } = await promisify(execFile)(process.execPath, [
