@@ -61,6 +61,9 @@ onBothPaths("Cholesky", (backend) => {
         assert.deepEqual(result.inverse, transpose(result.inverse, n, n), "exactly symmetric");
         assert.ok(distance(multiply(result.inverse, a, n, n, n), identity(n)) < 1e-12 * (n + 1));
         assert.deepEqual(choleskyInverse(l, n), result.inverse);
+        const inPlace = l.slice();
+        assert.equal(choleskyInverse(inPlace, n, inPlace), inPlace);
+        assert.deepEqual(inPlace, result.inverse, "in the factor's place");
       }),
     );
   }
