@@ -11,6 +11,16 @@ export function positiveInteger(flag: string): Parser<number> {
   };
 }
 
+/** A positive integer, or `all`. */
+export function countOrAll(flag: string): Parser<number | "all"> {
+  return (text) => {
+    if (text === "all") return text;
+    const value = toNumber(text);
+    requireOption(Number.isSafeInteger(value) && value > 0, flag, text, "a positive integer, or all");
+    return value;
+  };
+}
+
 export function integer(flag: string): Parser<number> {
   return (text) => {
     const value = toNumber(text);

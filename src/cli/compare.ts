@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { batchCount } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
-import { findMethod, methods as registry } from "../optimizers/index.ts";
+import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
@@ -10,12 +10,13 @@ import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
+import { notesOf } from "./notes.ts";
 import { formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { openProgress, type Progress, type RunProgress } from "./progress.ts";
 import { describeRanking, rankingTable } from "./ranking.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
 import { performRun } from "./run.ts";
-import { type RunConfig, trainerConfig } from "./run-config.ts";
+import { likelihoodOf, type RunConfig, trainerConfig } from "./run-config.ts";
 import {
   addTrainingOptions,
   type LoadedData,
@@ -63,8 +64,8 @@ export function addCompareCommand(program: Command, args: readonly string[]): vo
     .action((source: string, options: CompareOptions) => {
       const isDemo = command.args.length === 0;
       const { epochs = demoEpochs, tune = true } = options;
-      const optimizers =
-        options.optimizers ?? registry.filter(({ costly }) => !costly).map(({ name }) => name);
+      const quick = registry.filter(({ costly, kind }) => !costly && kind !== "full-batch");
+      const optimizers = options.optimizers ?? quick.map(({ name }) => name);
       const demo = isDemo ? { isDemo, epochs, tune, optimizers } : undefined;
       return compare(source, { ...options, ...demo }, args);
     });
@@ -84,13 +85,15 @@ interface Comparison {
 }
 
 async function compare(source: string, options: CompareOptions, args: readonly string[]): Promise<void> {
-  const names = methodNames(options.optimizers);
-  checkAssignments(options, names);
+  const wanted = methodNames(options.optimizers);
+  checkAssignments(options, wanted);
   const output = openOutput(options.json);
   const interrupts = watchInterrupts(() => process.stderr.write("stopping after this step …\n"));
   try {
     const data = await loadData(source, options, interrupts.signal);
     const training = trainingConfig(options, data.split.training);
+    const unfit = options.optimizers?.includes("all") === false ? [] : unfitMethods(wanted, data);
+    const names = wanted.filter((name) => !unfit.includes(name));
     const command = reproducingCommand(args, options.seed);
     const runtime = await openRuntime({ device: options.device });
     try {
@@ -101,7 +104,7 @@ async function compare(source: string, options: CompareOptions, args: readonly s
         options.runsDir,
         options.name ?? `${data.split.training.name}-compare`,
       );
-      await runAll({ ...shared, folder }, names);
+      await runAll({ ...shared, folder }, names, unfit);
     } finally {
       runtime.dispose();
     }
@@ -114,6 +117,12 @@ function methodNames(wanted: readonly string[] = ["all"]): string[] {
   const names = wanted.flatMap((name) => (name === "all" ? registry.map((method) => method.name) : [name]));
   if (names.length === 0) throw new UsageError("invalid --optimizers: none (name some, or all)");
   return [...new Set(names.map((name) => findMethod(name).name))];
+}
+
+/** Those made for another likelihood than these data have. */
+function unfitMethods(names: readonly string[], { split }: LoadedData): string[] {
+  const own = likelihoodOf(split.training).name;
+  return names.filter((name) => (findMethod(name).likelihood ?? own) !== own);
 }
 
 /** An option that no method takes is a slip of the hand. */
@@ -141,14 +150,14 @@ async function probe(shared: Comparison, names: readonly string[]): Promise<void
   }
 }
 
-async function runAll(shared: Comparison, names: readonly string[]): Promise<void> {
+async function runAll(shared: Comparison, names: readonly string[], unfit: readonly string[]): Promise<void> {
   const { folder, options, data, interrupts, training } = shared;
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
     ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
-  announce(shared, names, steps);
+  announce(shared, names, unfit, steps);
   const progress = openProgress(names);
   const lines = names.map((name) => progress.add(name));
   const runs: RunRecord[] = [];
@@ -176,6 +185,7 @@ async function runAll(shared: Comparison, names: readonly string[]): Promise<voi
 function announce(
   { options, data, training, output, folder }: Comparison,
   names: readonly string[],
+  unfit: readonly string[],
   steps: number,
 ): void {
   const { training: rows, validation, notices } = data.split;
@@ -193,13 +203,22 @@ function announce(
     `${rows.name}: ${rows.inputs.shape[0]} rows to train on, ${validation.inputs.shape[0]} to validate; ` +
       `${names.length} methods, ${limit}, batch size ${training.batchSize}, seed ${training.seed}`,
   );
-  const left = registry.filter(({ name, costly }) => costly && !names.includes(name));
-  if (options.isDemo && left.length > 0) {
-    output.print(
-      `left out, for they take long: ${left.map(({ name }) => name).join(", ")} (--optimizers all)`,
-    );
+  const leftOut = (reason: string, names: readonly string[], remedy = "") => {
+    if (names.length > 0) output.print(`left out, ${reason}: ${names.join(", ")}${remedy}`);
+  };
+  leftOut("made for regression", unfit);
+  if (options.isDemo) {
+    const absent = registry.filter(({ name }) => !names.includes(name) && !unfit.includes(name));
+    const [full, long] = [absent.filter(isFullBatch), absent.filter((method) => !isFullBatch(method))];
+    const namesOf = (methods: readonly MethodInfo[]) => methods.map(({ name }) => name);
+    leftOut("for they take long", namesOf(long), " (--optimizers all)");
+    leftOut("for they want full batches", namesOf(full), " (--batch-size all)");
   }
   if (options.tune) output.print(`tuning: ${describeRule(steps)}`);
+}
+
+function isFullBatch({ kind }: MethodInfo): boolean {
+  return kind === "full-batch";
 }
 
 /** Tunes and trains one method; nothing when it was stopped before its training began. */
@@ -314,6 +333,7 @@ async function conclude(
   output.print(rankingTable(table));
   output.print();
   output.print(headline);
+  for (const note of runs.flatMap(notesOf)) output.print(`note: ${note}`);
   output.print(`report: ${report}`);
 }
 

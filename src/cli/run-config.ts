@@ -139,7 +139,8 @@ function outputUnits({ task, targets }: Dataset): number {
   return task.kind === "classification" ? task.classNames.length : sizeOf(targets.shape.slice(1));
 }
 
-function likelihoodOf({ task }: Dataset): nn.Likelihood {
+/** The likelihood that follows from the task. */
+export function likelihoodOf({ task }: Dataset): nn.Likelihood {
   switch (task.kind) {
     case "regression":
       return nn.gaussian();

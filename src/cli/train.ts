@@ -4,6 +4,7 @@ import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../tr
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
+import { notesOf } from "./notes.ts";
 import { formatDuration, formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { openProgress } from "./progress.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
@@ -168,6 +169,7 @@ function conclude(record: RunRecord, { folder, report, trainer, output }: Ending
     );
   }
   if (record.restoredEpoch !== undefined) output.print(status);
+  for (const note of notesOf(record)) output.print(`note: ${note}`);
   output.print(`report: ${report}`);
   if (stopped) output.print(`${status}, checkpoint saved; go on with: ${resume}`);
 }

@@ -18,6 +18,7 @@ import {
   assignment,
   column,
   commaSeparated,
+  countOrAll,
   hiddenLayers,
   integer,
   number,
@@ -40,7 +41,7 @@ export interface TrainingOptions {
   readonly hidden: readonly number[];
   readonly activation: ActivationName;
   readonly epochs?: number;
-  readonly batchSize?: number;
+  readonly batchSize?: number | "all";
   readonly timeBudget?: number;
   readonly patience?: number;
   readonly learningRate?: number;
@@ -99,8 +100,8 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option(
       "--batch-size <n>",
-      "rows a step (default: 128, at most a quarter)",
-      positiveInteger("--batch-size"),
+      "rows a step, or all (default: 128, at most a quarter)",
+      countOrAll("--batch-size"),
     )
     .option("--learning-rate <x>", "step size (default: the method's own)", number("--learning-rate"))
     .addOption(
@@ -190,7 +191,8 @@ export async function loadData(
 export function trainingConfig(options: TrainingOptions, training: Dataset): TrainingConfig {
   const { timeBudget, patience, dtype, device, seed } = options;
   const rows = training.inputs.shape[0];
-  const batchSize = options.batchSize ?? defaultBatchSize(rows);
+  const { batchSize: wanted = defaultBatchSize(rows) } = options;
+  const batchSize = wanted === "all" ? rows : wanted;
   const unlimited = timeBudget === undefined ? defaultEpochs(rows, batchSize) : MANY_EPOCHS;
   return { epochs: options.epochs ?? unlimited, timeBudget, patience, batchSize, dtype, device, seed };
 }

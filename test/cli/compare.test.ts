@@ -31,6 +31,17 @@ describe("natgrad compare", () => {
     assert.match(report, /block-diagonal/);
   });
 
+  it("leaves out methods that are made for another likelihood, unless they are named", async () => {
+    const args = ["compare", "spirals", "--rows", "60", "--epochs", "1", "--hidden", "2"];
+    const all = await natgrad(folder, [...args, "--name", "fitting"]);
+    assert.equal(all.code, 0, all.stderr);
+    assert.match(all.stdout, /left out, made for regression: levenbergMarquardt\n/);
+    assert.ok(!existsSync(join(folder, "runs/fitting/levenbergMarquardt")));
+    const named = await natgrad(folder, [...args, "--optimizers", "adam,levenbergMarquardt"]);
+    assert.equal(named.code, 0, named.stderr);
+    assert.match(named.stdout, /not run: levenbergMarquardt fits least squares/);
+  });
+
   it("trains a method of a comparison as train does, and resume goes on with it", async () => {
     const shared = ["friedman1", "--rows", "400", "--hidden", "8"];
     const compared = natgrad(folder, [

@@ -43,6 +43,16 @@ describe("bad input: one line on stderr and an exit code", () => {
     ["train friedman1 --option momentm=0.5", 2, /tengrad has no option momentm \(did you mean momentum\?\)/],
     ["train friedman1 --option momentum", 2, /invalid --option: "momentum" \(must be key=value\)/],
     ["train friedman1 --batch-size 5000", 2, /invalid --batch-size: 5000 \(must be at most 1600/],
+    [
+      "train friedman1 --batch-size most",
+      2,
+      /invalid --batch-size: "most" \(must be a positive integer, or all\)/,
+    ],
+    [
+      "train spirals --optimizer levenbergMarquardt",
+      2,
+      /fits least squares, the gaussian likelihood, not the categorical one \(use exactNgd or lbfgs\)/,
+    ],
     ["train friedman1 --hidden 3,x", 2, /invalid --hidden: "3,x"/],
     ["train friedman1 --activation tan", 2, /invalid --activation: "tan" \(must be tanh \| relu/],
     ["train friedman1 --device webgpu", 2, /device "webgpu": no WebGPU adapter/],

@@ -23,6 +23,30 @@ describe("natgrad train", () => {
     }
   });
 
+  it("takes full batches, and says where a method has too small ones", async () => {
+    const args = ["train", "friedman1", "--rows", "500", "--hidden", "4", "--epochs", "4"];
+    const [full, small] = await Promise.all([
+      natgrad(folder, [
+        ...args,
+        "--optimizer",
+        "levenbergMarquardt",
+        "--batch-size",
+        "all",
+        "--name",
+        "full",
+      ]),
+      natgrad(folder, [...args, "--optimizer", "lbfgs", "--batch-size", "16", "--name", "small"]),
+    ]);
+    for (const { code, stderr } of [full, small]) assert.equal(code, 0, stderr);
+    assert.match(full.stdout, /batch size 400/);
+    assert.doesNotMatch(full.stdout, /note: /);
+    assert.deepEqual(
+      (await metrics(folder, "full")).map(({ step }) => step),
+      [0, 1, 2, 3, 4],
+    );
+    assert.match(small.stdout, /note: lbfgs, \d of 4 epochs: small batches: the loss changes more/);
+  });
+
   it("reports the command, the curvature and the data", async () => {
     const args = [
       "train",
