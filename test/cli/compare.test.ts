@@ -37,7 +37,13 @@ describe("natgrad compare", () => {
     assert.equal(all.code, 0, all.stderr);
     assert.match(all.stdout, /left out, made for regression: levenbergMarquardt\n/);
     assert.ok(!existsSync(join(folder, "runs/fitting/levenbergMarquardt")));
-    const named = await natgrad(folder, [...args, "--optimizers", "adam,levenbergMarquardt"]);
+    const named = await natgrad(folder, [
+      ...args,
+      "--name",
+      "named",
+      "--optimizers",
+      "adam,levenbergMarquardt",
+    ]);
     assert.equal(named.code, 0, named.stderr);
     assert.match(named.stdout, /not run: levenbergMarquardt fits least squares/);
   });
