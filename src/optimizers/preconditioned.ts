@@ -225,15 +225,18 @@ function createContext(problem: Problem, settings: PreconditionedSettings, gathe
   };
 }
 
-/** Runs the host's part for every parameter, all at once, on the state of the step under way; in words why that failed. */
+/**
+ * Runs the host's part on the state of the step under way, one parameter after another: what all of them would copy at once
+ * would hold the event loop. In words why it failed.
+ */
 async function refresh(context: PlanContext, step: number): Promise<string | undefined> {
   const { proposed } = context.state;
-  const running = [...context.preconditioners].map(async ([parameter, { state, refresh }]) => {
+  for (const [parameter, { state, refresh }] of context.preconditioners) {
     const arrays = Object.keys(state).map((slot) => [slot, proposed[stateName(parameter, slot)]] as const);
     const failure = await refresh?.run(Object.fromEntries(arrays), context.slots.get(parameter)!, step);
-    return failure && `${failure} of ${parameter}`;
-  });
-  return (await Promise.all(running)).find((failure) => failure !== undefined);
+    if (failure !== undefined) return `${failure} of ${parameter}`;
+  }
+  return undefined;
 }
 
 async function run(program: { run(): void | Promise<void> }): Promise<void> {
