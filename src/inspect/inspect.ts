@@ -3,7 +3,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { requireOption, UsageError } from "../errors.ts";
 import { type FisherOption, type LayerScores, parseFisher, totalDimension } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
-import type { DirectionMap } from "../optimizers/direction-map.ts";
+import type { DirectionMap } from "../optimizers/natural/direction-map.ts";
 import type { Batch, Method } from "../optimizers/optimizer.ts";
 import { createOptimizer, findMethod, type MethodInfo, methods } from "../optimizers/registry.ts";
 import { Random } from "../random.ts";

@@ -1,5 +1,5 @@
 /** Inverses that methods imply for one layer, column by column, and heat maps of them. */
-import type { DirectionMap } from "../optimizers/direction-map.ts";
+import type { DirectionMap } from "../optimizers/natural/direction-map.ts";
 import type { ApproximateInverse, HeatMap } from "./inspection.ts";
 import { type LayerRows, layerVector } from "./score-rows.ts";
 

@@ -1,11 +1,14 @@
 /** Optimizers: first-order baselines and natural gradients. */
-export { type AdamOptions, adam, adamw } from "./adam.ts";
-export type { DampingOption } from "./damping.ts";
-export { type LbfgsOptions, type LineSearchName, lbfgs } from "./lbfgs.ts";
-export { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
-export { type MuonOptions, muon } from "./muon.ts";
-export type { CarryingOptions, NaturalOptions } from "./natural.ts";
-export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
+export { type AdamOptions, adam, adamw } from "./first-order/adam.ts";
+export { type RmspropOptions, rmsprop } from "./first-order/rmsprop.ts";
+export { type SgdOptions, sgd } from "./first-order/sgd.ts";
+export { type LbfgsOptions, type LineSearchName, lbfgs } from "./full-batch/lbfgs.ts";
+export { type LevenbergMarquardtOptions, levenbergMarquardt } from "./full-batch/levenberg-marquardt.ts";
+export { type MuonOptions, muon } from "./matrix/muon.ts";
+export { type ShampooOptions, shampoo } from "./matrix/shampoo.ts";
+export { type SoapOptions, soap } from "./matrix/soap.ts";
+export type { DampingOption } from "./natural/damping.ts";
+export type { CarryingOptions, NaturalOptions } from "./natural/natural.ts";
 export {
   blockDiagonalNgd,
   blockTridiagonalNgd,
@@ -29,12 +32,9 @@ export {
   tengrad,
   unitwiseNgd,
   woodFisher,
-} from "./presets.ts";
+} from "./natural/presets.ts";
+export type { Batch, DirectionOptions, Optimizer, StepStatistics } from "./optimizer.ts";
 export { createOptimizer, findMethod, type MethodInfo, methods } from "./registry.ts";
-export { type RmspropOptions, rmsprop } from "./rmsprop.ts";
 export { type LearningRate, learningRateAt } from "./schedule.ts";
-export { type SgdOptions, sgd } from "./sgd.ts";
-export { type ShampooOptions, shampoo } from "./shampoo.ts";
-export { type SoapOptions, soap } from "./soap.ts";
-export type { StepRuleOption, StepRuleOptions } from "./step-rule.ts";
-export type { TrustRegionOption } from "./trust-region.ts";
+export type { StepRuleOption, StepRuleOptions } from "./step-rules/step-rule.ts";
+export type { TrustRegionOption } from "./step-rules/trust-region.ts";

@@ -4,8 +4,8 @@ import type { BuiltModel, Likelihood } from "../nn/index.ts";
 import type { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { FloatDType, NamedTensors, Tensor } from "../tensor.ts";
-import type { DirectionMap } from "./direction-map.ts";
-import type { DoubleBuffer } from "./double-buffer.ts";
+import type { DirectionMap } from "./natural/direction-map.ts";
+import type { DoubleBuffer } from "./program/double-buffer.ts";
 
 /** What a method works on. */
 export interface Problem {

@@ -1,12 +1,15 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
 import { nearest, UsageError } from "../errors.ts";
 import type { Likelihood } from "../nn/index.ts";
-import { type AdamOptions, adam, adamw } from "./adam.ts";
-import { type LbfgsOptions, lbfgs } from "./lbfgs.ts";
-import { type LevenbergMarquardtOptions, levenbergMarquardt } from "./levenberg-marquardt.ts";
-import { type MuonOptions, muon } from "./muon.ts";
-import type { CarryingOptions } from "./natural.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { type AdamOptions, adam, adamw } from "./first-order/adam.ts";
+import { type RmspropOptions, rmsprop } from "./first-order/rmsprop.ts";
+import { type SgdOptions, sgd } from "./first-order/sgd.ts";
+import { type LbfgsOptions, lbfgs } from "./full-batch/lbfgs.ts";
+import { type LevenbergMarquardtOptions, levenbergMarquardt } from "./full-batch/levenberg-marquardt.ts";
+import { type MuonOptions, muon } from "./matrix/muon.ts";
+import { type ShampooOptions, shampoo } from "./matrix/shampoo.ts";
+import { type SoapOptions, soap } from "./matrix/soap.ts";
+import type { CarryingOptions } from "./natural/natural.ts";
 import {
   blockDiagonalNgd,
   blockTridiagonalNgd,
@@ -30,11 +33,8 @@ import {
   tengrad,
   unitwiseNgd,
   woodFisher,
-} from "./presets.ts";
-import { type RmspropOptions, rmsprop } from "./rmsprop.ts";
-import { type SgdOptions, sgd } from "./sgd.ts";
-import { type ShampooOptions, shampoo } from "./shampoo.ts";
-import { type SoapOptions, soap } from "./soap.ts";
+} from "./natural/presets.ts";
+import type { Optimizer } from "./optimizer.ts";
 
 export type MethodOptions = Readonly<Record<string, unknown>>;
 

@@ -4,9 +4,9 @@ import type { RegressionTask, Task } from "../data/dataset.ts";
 import { toOriginalUnits } from "../data/dataset.ts";
 import type { NamedOutputs } from "../graph/index.ts";
 import type { Likelihood } from "../nn/index.ts";
-import { BatchFunction } from "../optimizers/batch-function.ts";
-import type { DoubleBuffer } from "../optimizers/double-buffer.ts";
 import type { Batch, Problem } from "../optimizers/optimizer.ts";
+import { BatchFunction } from "../optimizers/program/batch-function.ts";
+import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
 
 /** Examples, with or without what is known of them. */

@@ -7,7 +7,6 @@ import { RunError, requireOption, UsageError } from "../errors.ts";
 import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
 import { input } from "../graph/index.ts";
 import type { BuiltModel, Likelihood, Model } from "../nn/index.ts";
-import { BatchFunction } from "../optimizers/batch-function.ts";
 import type {
   Batch,
   DirectionOptions,
@@ -16,7 +15,8 @@ import type {
   Problem,
   StepStatistics,
 } from "../optimizers/optimizer.ts";
-import { parameterInput, traceNamedGradient } from "../optimizers/traced-batch.ts";
+import { BatchFunction } from "../optimizers/program/batch-function.ts";
+import { parameterInput, traceNamedGradient } from "../optimizers/program/traced-batch.ts";
 import { Random } from "../random.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Device, Runtime } from "../runtime/session.ts";

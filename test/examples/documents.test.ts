@@ -71,6 +71,7 @@ describe("documents", () => {
       "compare",
       "resume",
       "inspect",
+      "bench growth",
       "methods",
       "data list",
       "data fetch",

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Batch, createOptimizer, dense, gaussian, sequential, type Trainer } from "../../src/index.ts";
-import { dampingPolicy } from "../../src/optimizers/damping.ts";
+import { dampingPolicy } from "../../src/optimizers/natural/damping.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { assertSameBits, type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";

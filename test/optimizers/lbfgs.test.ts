@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { lbfgs } from "../../src/index.ts";
-import { LimitedMemory } from "../../src/optimizers/limited-memory.ts";
-import { strongWolfe } from "../../src/optimizers/line-search.ts";
+import { LimitedMemory } from "../../src/optimizers/full-batch/limited-memory.ts";
+import { strongWolfe } from "../../src/optimizers/step-rules/line-search.ts";
 import { Random } from "../../src/random.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";

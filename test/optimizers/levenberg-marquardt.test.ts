@@ -15,7 +15,7 @@ import {
 } from "../../src/index.ts";
 import { cholesky, choleskySolve } from "../../src/linalg/index.ts";
 import type { Layer } from "../../src/nn/index.ts";
-import { dampingRules } from "../../src/optimizers/marquardt-damping.ts";
+import { dampingRules } from "../../src/optimizers/full-batch/marquardt-damping.ts";
 import { Random } from "../../src/random.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";

@@ -7,7 +7,7 @@ import {
   type LineFunction,
   type LineSearchOptions,
   strongWolfe,
-} from "../../src/optimizers/line-search.ts";
+} from "../../src/optimizers/step-rules/line-search.ts";
 
 type Function1 = (x: number) => { value: number; slope: number };
 

@@ -12,8 +12,8 @@ import {
   tanh,
   tensor,
 } from "../../src/index.ts";
-import { orthogonalize } from "../../src/optimizers/muon.ts";
-import { FIRST_STEP } from "../../src/optimizers/preconditioned.ts";
+import { orthogonalize } from "../../src/optimizers/matrix/muon.ts";
+import { FIRST_STEP } from "../../src/optimizers/matrix/preconditioned.ts";
 import { evaluate } from "../../src/runtime/program.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Batch, createOptimizer, dense, gaussian, sequential, type Trainer } from "../../src/index.ts";
-import { trustRegionPolicy } from "../../src/optimizers/trust-region.ts";
+import { trustRegionPolicy } from "../../src/optimizers/step-rules/trust-region.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { assertSameBits, type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";

@@ -1,0 +1,399 @@
+/**
+ * The programs of a natural-gradient method for one batch size.
+ *
+ * - `statistics`: loss, scores, moving averages, what the host factorizes, the gradient where something needs it
+ * - `fresh`: direction of the refresh batch from the slots, what settles with it, and the update
+ * - `stale`: loss, gradient, direction by kept slots and the update, in one program, with moving averages or without
+ * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
+ * - `gradient`: for blocks that the host solves on every step
+ */
+import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../../curvature/block.ts";
+import { blockParameters } from "../../curvature/partition.ts";
+import {
+  type FisherType,
+  type GradientScale,
+  type LayerScores,
+  traceLoss,
+  traceScores,
+} from "../../fisher/index.ts";
+import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
+import type { Random } from "../../random.ts";
+import { BoundedCache } from "../../runtime/bounded-cache.ts";
+import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../../tensor.ts";
+import type { Problem } from "../optimizer.ts";
+import type { DoubleBuffer } from "../program/double-buffer.ts";
+import { PROPOSED, StepProgram } from "../program/step-program.ts";
+import { allocateSpec, batchArrays, type TracedBatch, traceNamedGradient } from "../program/traced-batch.ts";
+import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "../step-rules/quadratic-model.ts";
+import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
+import { averageOutputs, MovingAverages } from "./moving-averages.ts";
+import type { NaturalSettings } from "./natural-method.ts";
+import { traceNaturalStep } from "./natural-step.ts";
+import { traceObservation, traceProposedLoss } from "./observation.ts";
+import { type Draws, traceBlocks } from "./traced-blocks.ts";
+
+/** The score rows that are the gradients of the batch's own losses. */
+const LOSS_GRADIENTS: FisherType = { type: "empirical", draws: 0 };
+
+/** Refresh batches whose stale programs are kept. */
+const CACHED_STALE_PROGRAMS = 4;
+
+export class NaturalPlan {
+  readonly samples: number;
+  /** The damping that the slots were refreshed with. */
+  damping = 0;
+  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  /** Scalars that programs write: loss, and what quadratic models of a step say. */
+  readonly results: Readonly<Record<string, TypedArray>>;
+  readonly blocks: readonly CurvatureBlock[];
+  /** Arrays of each block's slots. */
+  readonly slots: readonly SlotArrays[];
+  /** Noise, or the given targets, of each draw. */
+  readonly draws: readonly TypedArray[];
+  readonly averages: MovingAverages;
+
+  readonly #problem: Problem;
+  readonly #settings: NaturalSettings;
+  readonly #state: DoubleBuffer;
+  readonly #traced: TracedBatch;
+  readonly #sampledTargets: readonly SymbolicTensor[];
+  readonly #arrays: Record<string, TypedArray>;
+  readonly #programs = new Map<string, Promise<StepProgram>>();
+  /** By the plan whose slots they are bound to, without and with moving averages. */
+  readonly #stale = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
+  readonly #averaging = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
+
+  /** @param averages those of the method; without them the plan has its own, which start from nothing */
+  constructor(
+    problem: Problem,
+    settings: NaturalSettings,
+    state: DoubleBuffer,
+    scalars: Readonly<Record<string, TypedArray>>,
+    samples: number,
+    draws: Draws,
+    averages?: MovingAverages,
+  ) {
+    this.#problem = problem;
+    this.#settings = settings;
+    this.#state = state;
+    this.samples = samples;
+    const { traced, drawn, blocks } = traceBlocks(problem, settings, samples, draws);
+    this.#traced = traced;
+    this.#sampledTargets = drawn.map(({ targets }) => targets);
+    this.blocks = blocks;
+    this.averages = averages ?? new MovingAverages(blocks, settings.structure.averaging, problem.dtype);
+
+    this.batch = batchArrays(problem, samples);
+    this.draws = drawn.map(({ source }) => allocateSpec(source));
+    this.slots = this.blocks.map(allocateSlots);
+    const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
+    this.results = Object.fromEntries(scalarNames.map((name) => [name, allocate(problem.dtype, 1)]));
+    this.#arrays = { ...this.batch, ...scalars, ...this.averages.scalars, ...this.results };
+    drawn.forEach(({ name }, k) => {
+      this.#arrays[name] = this.draws[k];
+    });
+    this.slots.forEach((arrays, b) => {
+      for (const [name, array] of Object.entries(arrays)) this.#arrays[slotName(b, name)] = array;
+    });
+    for (const { layer, inputs, deltas } of this.#gradientFactors()) {
+      this.#arrays[factorName(layer, "inputs")] = allocateSpec(inputs);
+      this.#arrays[factorName(layer, "deltas")] = allocateSpec(deltas);
+    }
+    for (const name of this.#gradientParameters()) {
+      const { shape } = problem.model.parameters.get(name)!;
+      this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
+    }
+  }
+
+  /** Parameters whose gradient on the refresh batch is computed beside the statistics. */
+  #gradientParameters(): string[] {
+    const all = this.#settings.klClip !== undefined;
+    return this.blocks.flatMap(({ fresh, factored, iterative, layers }) =>
+      all || (!fresh && !factored) || iterative ? blockParameters(layers) : [],
+    );
+  }
+
+  /** Whether a block learns from the steps that refreshes lead to. */
+  get learns(): boolean {
+    return this.blocks.some(({ observation }) => observation);
+  }
+
+  /** Fills the noise of the Monte-Carlo draws. */
+  drawNoise(random: Random): void {
+    const { kind } = this.#problem.likelihood.noise(this.samples, this.#problem.model.outputShape[0]);
+    for (const draw of this.draws) {
+      for (let k = 0; k < draw.length; k++) draw[k] = kind === "normal" ? random.normal() : random.uniform();
+    }
+  }
+
+  /** Takes the targets of the draws as given. */
+  loadTargets(sampledTargets: readonly Tensor[]): void {
+    for (const [k, array] of this.draws.entries()) array.set(sampledTargets[k].data);
+  }
+
+  statistics(): Promise<StepProgram> {
+    return this.program("statistics", () => {
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      this.blocks.forEach(({ statistics, averages = {} }, b) => {
+        for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
+        Object.assign(outputs, averageOutputs(b, this.averages.trace(b, averages)));
+      });
+      this.#addGradient(outputs, { shared: true });
+      for (const { layer, inputs, deltas } of this.#gradientFactors()) {
+        outputs[factorName(layer, "inputs")] = inputs;
+        outputs[factorName(layer, "deltas")] = deltas;
+      }
+      return outputs;
+    });
+  }
+
+  /** Factors of the batch's gradient for the layers of factored blocks. */
+  #gradientFactors(): LayerScores[] {
+    const wanted = new Set(
+      this.blocks.flatMap(({ factored, layers }) => (factored ? layers.map(({ layer }) => layer) : [])),
+    );
+    if (wanted.size === 0) return [];
+    const { forward, targets } = this.#traced;
+    const { layers } = traceScores(forward, this.#problem.likelihood, targets, LOSS_GRADIENTS);
+    return layers.filter(({ layer }) => wanted.has(layer));
+  }
+
+  /** The gradient alone, for the host's solvers between refreshes. */
+  gradient(): Promise<StepProgram> {
+    return this.program("gradient", () => {
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      this.#addGradient(outputs, {});
+      return outputs;
+    });
+  }
+
+  /** Update by the fresh direction. */
+  fresh(): Promise<StepProgram> {
+    return this.program("fresh", () => {
+      const { directions, settled } = this.#freshDirections();
+      return { ...settled, ...this.#update(directions, () => this.#gradientInputs()) };
+    });
+  }
+
+  /** The fresh direction itself, without an update. */
+  async freshDirection(): Promise<{ program: StepProgram; direction: NamedTensors }> {
+    const { model, dtype } = this.#problem;
+    const direction = new Map<string, Tensor>();
+    for (const [name, { shape }] of model.parameters) {
+      const data = allocate(dtype, sizeOf(shape));
+      direction.set(name, { shape, data });
+      this.#arrays[`direction/${name}`] = data;
+    }
+    const program = await this.program("direction", () => {
+      const { directions, settled } = this.#freshDirections();
+      const outputs = [...directions].map(([name, node]) => [`direction/${name}`, node] as const);
+      return { ...settled, ...Object.fromEntries(outputs) };
+    });
+    return { program, direction };
+  }
+
+  /**
+   * Gradient of this batch, direction by the slots of another plan, and the update, once it is compiled.
+   *
+   * @param averaging whether the batch enters the moving averages
+   */
+  staleOf(kept: NaturalPlan, averaging: boolean): StepProgram | undefined {
+    return (averaging ? this.#averaging : this.#stale).get(kept);
+  }
+
+  compileStale(kept: NaturalPlan, averaging: boolean): Promise<StepProgram> {
+    const arrays = { ...this.#arrays };
+    kept.slots.forEach((slots, b) => {
+      for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
+    });
+    const { likelihood } = this.#problem;
+    const { forward, targets } = this.#traced;
+    const gradient = traceNamedGradient(likelihood, this.#traced, { shared: averaging });
+    const { layers } = traceScores(forward, likelihood, targets, LOSS_GRADIENTS);
+    const directions: Directions = new Map();
+    const averages: Record<string, SymbolicTensor> = {};
+    kept.blocks.forEach((block, b) => {
+      const own = block.layers.map((layer) => layerVector(layer, gradient));
+      const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
+      const slots = kept.slotInputs(b);
+      const updated = averaging ? this.averages.traceAll(b, this.blocks[b], slots) : {};
+      Object.assign(averages, averageOutputs(b, updated));
+      collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
+    });
+    const outputs = { loss: this.#loss(), ...averages, ...this.#update(directions, () => gradient) };
+    return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
+      this.#compile(outputs, arrays),
+    );
+  }
+
+  /** Averages that settle after a refresh, alone; none where no block has any. */
+  settle(): Promise<StepProgram> | undefined {
+    if (!this.blocks.some(({ settled }) => settled)) return undefined;
+    return this.program("settle", () => this.#freshDirections().settled);
+  }
+
+  /** Takes over what outlives a refresh from the plan of the last one; zero where there is none. */
+  startFrom(last: NaturalPlan | undefined): void {
+    if (last === this) return;
+    this.blocks.forEach(({ memory = [] }, b) => {
+      for (const name of memory) {
+        if (last) this.slots[b][name].set(last.slots[b][name]);
+        else this.slots[b][name].fill(0);
+      }
+    });
+  }
+
+  /** Takes over the gradient that another plan computed of its batch. */
+  takeGradient(other: NaturalPlan): void {
+    this.slots.forEach((slots, b) => {
+      slots.gradient.set(other.slots[b].gradient);
+    });
+    for (const parameter of this.#gradientParameters()) {
+      const name = gradientName(parameter);
+      this.#arrays[name].set(other.#arrays[name]);
+    }
+  }
+
+  /** L(θ') of the proposed parameters, and what happens to the penalty. */
+  proposedLoss(): Promise<StepProgram> {
+    return this.program("proposed loss", (traced) =>
+      traceProposedLoss(this.#problem, traced, this.#settings.weightDecay),
+    );
+  }
+
+  /** As {@link proposedLoss}, with gᵀd and dᵀFd of the step. */
+  quadraticModel(): Promise<StepProgram> {
+    const { fisher, weightDecay } = this.#settings;
+    return this.program("quadratic model", (traced) =>
+      traceQuadraticModel(this.#problem, traced, fisher, this.#sampledTargets, weightDecay),
+    );
+  }
+
+  /** What blocks learn from, of the proposed parameters on the same batch. */
+  observation(): Promise<StepProgram> {
+    const { fisher } = this.#settings;
+    return this.program("observation", (traced) => {
+      const observed = traceObservation(this.#problem, traced, fisher, this.#sampledTargets, this.blocks);
+      const evolved = this.blocks.map((block, b) => {
+        const averages = this.averages.inputs(b, block, PROPOSED);
+        return averageOutputs(b, block.observation?.evolve?.(this.slotInputs(b), averages) ?? {});
+      });
+      return Object.assign(observed, ...evolved);
+    });
+  }
+
+  /** F̃·v of an iterative block, by two flat arrays. */
+  async operator(b: number): Promise<(vector: Float64Array) => Promise<Float64Array>> {
+    const { dtype } = this.#problem;
+    const dimension = this.slots[b].gradient.length;
+    this.#arrays[`${b}/vector`] ??= allocate(dtype, dimension);
+    this.#arrays[`${b}/product`] ??= allocate(dtype, dimension);
+    const program = await this.program(`operator ${b}`, () => {
+      const vector = input(`${b}/vector`, [dimension], dtype);
+      return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.slotInputs(b)) };
+    });
+    const product = new Float64Array(dimension);
+    return async (vector) => {
+      this.#arrays[`${b}/vector`].set(vector);
+      await program.run();
+      product.set(this.#arrays[`${b}/product`]);
+      return product;
+    };
+  }
+
+  dispose(): void {
+    this.#stale.clear();
+    this.#averaging.clear();
+    for (const program of this.#programs.values()) {
+      program.then((compiled) => compiled.dispose()).catch(() => {});
+    }
+  }
+
+  #loss(): SymbolicTensor {
+    return traceLoss(this.#traced.forward, this.#problem.likelihood, this.#traced.targets);
+  }
+
+  #addGradient(outputs: Record<string, SymbolicTensor>, scale: GradientScale): void {
+    const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, scale);
+    for (const name of this.#gradientParameters()) outputs[gradientName(name)] = gradient.get(name)!;
+    this.blocks.forEach(({ iterative, layers }, b) => {
+      if (!iterative) return;
+      outputs[slotName(b, "gradient")] = iterative.flatten(
+        layers.map((layer) => layerVector(layer, gradient)),
+      );
+    });
+  }
+
+  #gradientInputs(): Directions {
+    const { model, dtype } = this.#problem;
+    return new Map(
+      [...model.parameters].map(
+        ([name, { shape }]) => [name, input(gradientName(name), shape, dtype)] as const,
+      ),
+    );
+  }
+
+  /** Input nodes of a block's slots and moving averages, by their names. */
+  slotInputs(b: number): SlotSymbols {
+    const { statistics, refreshed } = this.blocks[b];
+    const specs = Object.entries({ ...statistics, ...refreshed });
+    const slots = specs.map(
+      ([name, { shape, dtype }]) => [name, input(slotName(b, name), shape, dtype)] as const,
+    );
+    return { ...Object.fromEntries(slots), ...this.averages.inputs(b, this.blocks[b]) };
+  }
+
+  /** Directions of the refresh batch, and the averages that settle with them, as outputs. */
+  #freshDirections(): { directions: Directions; settled: Record<string, SymbolicTensor> } {
+    const directions: Directions = new Map();
+    const settled: Record<string, SymbolicTensor> = {};
+    const factorInputs = this.#gradientFactors().map((factors) => ({
+      ...factors,
+      inputs: input(factorName(factors.layer, "inputs"), factors.inputs.shape, factors.inputs.dtype),
+      deltas: input(factorName(factors.layer, "deltas"), factors.deltas.shape, factors.deltas.dtype),
+    }));
+    this.blocks.forEach((block, b) => {
+      const kept = this.slotInputs(b);
+      const updated = this.averages.trace(b, block.settled?.trace(kept) ?? {});
+      Object.assign(settled, averageOutputs(b, updated));
+      const slots = { ...kept, ...updated };
+      const result = block.fresh
+        ? block.fresh(slots)
+        : block.stale(
+            block.layers.map((layer) => layerVector(layer, this.#gradientInputs())),
+            slots,
+            block.factored
+              ? block.layers.map(({ layer }) => factorInputs.find((other) => other.layer === layer)!)
+              : undefined,
+          );
+      collect(directions, block, result);
+    });
+    return { directions, settled };
+  }
+
+  #update(directions: Directions, gradient: () => Directions) {
+    return traceNaturalStep(this.#problem, this.#settings, this.#traced, directions, gradient);
+  }
+
+  /** A program on this batch, compiled when it is first asked for. */
+  program(key: string, trace: (traced: TracedBatch) => NamedOutputs): Promise<StepProgram> {
+    let program = this.#programs.get(key);
+    if (!program) {
+      program = this.#compile(trace(this.#traced), this.#arrays);
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+
+  #compile(
+    outputs: Record<string, SymbolicTensor>,
+    arrays: Record<string, TypedArray>,
+  ): Promise<StepProgram> {
+    return StepProgram.compile(this.#problem.runtime, outputs, [this.#state, this.averages.buffer], arrays);
+  }
+}
+
+function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
+  const specs = Object.entries({ ...statistics, ...refreshed });
+  return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
+}

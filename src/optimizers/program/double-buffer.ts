@@ -1,0 +1,50 @@
+/** State that every step replaces, in two sets of arrays: a step reads one set and writes the other. */
+import type { SlotSpec } from "../../curvature/block.ts";
+import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
+
+export type Side = 0 | 1;
+
+/**
+ * Named tensors twice. Accepting a step swaps the sides; rejecting it is doing nothing, which makes every rollback
+ * exact.
+ */
+export class DoubleBuffer {
+  readonly specs: ReadonlyMap<string, SlotSpec>;
+  readonly #sides: readonly [Record<string, TypedArray>, Record<string, TypedArray>];
+  #front: Side = 0;
+
+  constructor(specs: ReadonlyMap<string, SlotSpec>) {
+    this.specs = specs;
+    const arrays = () =>
+      Object.fromEntries(
+        [...specs].map(([name, { shape, dtype }]) => [name, allocate(dtype, sizeOf(shape))]),
+      );
+    this.#sides = [arrays(), arrays()];
+  }
+
+  /** The side that holds the current state. */
+  get front(): Side {
+    return this.#front;
+  }
+
+  get current(): Readonly<Record<string, TypedArray>> {
+    return this.#sides[this.#front];
+  }
+
+  get proposed(): Readonly<Record<string, TypedArray>> {
+    return this.#sides[this.#front === 0 ? 1 : 0];
+  }
+
+  /** Makes what the last step wrote the current state. */
+  accept(): void {
+    this.#front = this.#front === 0 ? 1 : 0;
+  }
+
+  /** Copies of the current tensors. */
+  snapshot(): NamedTensors {
+    const entries = [...this.specs].map(([name, { shape }]) => {
+      return [name, { shape, data: this.current[name].slice() }] as const;
+    });
+    return new Map(entries);
+  }
+}
