@@ -3,7 +3,7 @@
  *
  * Results are appended to a file as they come, and what is in it is not done again.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { RunError, UsageError } from "../../src/errors.ts";
@@ -11,6 +11,7 @@ import { methods } from "../../src/optimizers/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import { describeLoad, describeMachine } from "../table.ts";
 import { choosingTables } from "./choosing.ts";
+import { figureText, methodFigure } from "./figures.ts";
 import { duration, figure, replaceBetweenMarks } from "./markdown.ts";
 import { resultsPage } from "./page.ts";
 import { fullPlan, networks, quickPlan, tasks } from "./plan.ts";
@@ -112,6 +113,15 @@ function writePages(results: Results, folder: string): void {
   const choosing = join(folder, "choosing.md");
   const page = replaceBetweenMarks(readFileSync(choosing, "utf8"), "results", choosingTables(results));
   writeFileSync(choosing, page);
+  const images = join(folder, "images", "methods");
+  mkdirSync(images, { recursive: true });
+  for (const name of names) {
+    const svg = methodFigure(results, name);
+    const path = join(folder, "methods", `${name}.md`);
+    if (!svg || !existsSync(path)) continue;
+    writeFileSync(join(images, `${name}.svg`), svg);
+    writeFileSync(path, replaceBetweenMarks(readFileSync(path, "utf8"), "figure", figureText(name)));
+  }
   console.error(`wrote ${join(folder, "results.md")} and ${choosing}`);
 }
 

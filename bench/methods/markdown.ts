@@ -41,5 +41,5 @@ export function replaceBetweenMarks(page: string, name: string, content: string)
   const [begin, end] = [`<!-- ${name}: generated, do not edit -->`, `<!-- ${name}: end -->`];
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`the page lacks the marks of ${name}`);
-  return `${page.slice(0, from + begin.length)}\n\n${content}\n\n${page.slice(to)}`;
+  return `${page.slice(0, from + begin.length)}\n\n${content}${content && "\n\n"}${page.slice(to)}`;
 }

@@ -8,6 +8,7 @@ import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { choosingTables } from "../../bench/methods/choosing.ts";
+import { figureText, methodFigure } from "../../bench/methods/figures.ts";
 import { duration, figure, markdownTable, replaceBetweenMarks, times } from "../../bench/methods/markdown.ts";
 import { resultsPage } from "../../bench/methods/page.ts";
 import { fullPlan, onCosine, quickPlan, settingsOf } from "../../bench/methods/plan.ts";
@@ -232,6 +233,29 @@ describe("the pages", () => {
     assert.equal(page("results.md"), resultsPage(readResults(results)));
     const choosing = page("choosing.md");
     assert.equal(choosing, replaceBetweenMarks(choosing, "results", choosingTables(readResults(results))));
+    for (const { name } of methods) {
+      const svg = methodFigure(readResults(results), name);
+      const own = page(`methods/${name}.md`);
+      assert.equal(own, replaceBetweenMarks(own, "figure", svg ? figureText(name) : ""));
+      if (svg) assert.equal(page(`images/methods/${name}.svg`), svg);
+    }
+  });
+
+  it("draw a method beside Adam and SGD, and nothing where it has no curve", () => {
+    const on = (task: string) => invented.outcomes.map((one) => ({ ...one, task, network: "32-16" }));
+    const svg = methodFigure({ ...invented, outcomes: [...on("house"), ...on("ecoli")] }, "tengrad")!;
+    for (const text of [
+      "house",
+      "ecoli",
+      "tengrad 0.150",
+      "adam 0.300",
+      "sgd 0.500",
+      "prefers-color-scheme: dark",
+    ]) {
+      assert.ok(svg.includes(text), text);
+    }
+    assert.equal(methodFigure({ ...invented, outcomes: on("house") }, "ekfac"), undefined);
+    assert.equal(methodFigure({ ...invented, outcomes: on("house") }, "hessianFree"), undefined);
   });
 });
 
