@@ -1,7 +1,7 @@
 /** Operations that move elements without changing them: reshape, transpose, broadcast, concatenate, slice, pad. */
 import { formatShape, sameShape, sizeOf } from "../tensor.ts";
 import { sumTo } from "./elementwise.ts";
-import { broadcastShapes, normalizeAxis } from "./shapes.ts";
+import { broadcastShapes, normalizeAxes, normalizeAxis } from "./shapes.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 
 const reshapeOperation: Operation<{ shape: readonly number[] }> = {
@@ -103,35 +103,88 @@ export function concatenate(parts: readonly SymbolicTensor[], axis = 0): Symboli
 interface Range {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
+  readonly steps: readonly number[];
 }
 
 const sliceOperation: Operation<Range> = {
   name: "slice",
-  infer([x], { starts, ends }) {
-    const valid = x.shape.every((d, k) => 0 <= starts[k] && starts[k] <= ends[k] && ends[k] <= d);
-    if (!valid || starts.length !== x.rank || ends.length !== x.rank) {
+  infer([x], { starts, ends, steps }) {
+    const within = x.shape.every((d, k) => 0 <= starts[k] && starts[k] <= ends[k] && ends[k] <= d);
+    const ranks = [starts, ends, steps].every(({ length }) => length === x.rank);
+    if (!within || !ranks || steps.some((step) => !(step >= 1))) {
       throw new Error(`slice: ${formatShape(starts)} to ${formatShape(ends)} of ${formatShape(x.shape)}`);
     }
-    return { shape: ends.map((end, k) => end - starts[k]), dtype: x.dtype };
+    return { shape: ends.map((end, k) => Math.ceil((end - starts[k]) / steps[k])), dtype: x.dtype };
   },
-  vjp: ({ inputs: [x], attributes: { starts, ends } }, cotangent) => [
-    pad(
-      cotangent,
-      starts,
-      ends.map((end, k) => x.shape[k] - end),
-    ),
-  ],
-  lower({ attributes: { starts, ends }, inputs }, [x], emit) {
-    const axes = starts.map((_, k) => k).filter((k) => starts[k] > 0 || ends[k] < inputs[0].shape[k]);
-    const at = (bounds: readonly number[]) => emit.integers(axes.map((k) => bounds[k]));
-    return emit.node("Slice", [x, at(starts), at(ends), emit.integers(axes)]);
+  vjp({ inputs: [x], attributes: { starts, steps } }, cotangent) {
+    const spread = spreadOut(cotangent, steps);
+    return [
+      pad(
+        spread,
+        starts,
+        x.shape.map((d, k) => d - starts[k] - spread.shape[k]),
+      ),
+    ];
+  },
+  lower({ attributes: { starts, ends, steps }, inputs }, [x], emit) {
+    const axes = starts
+      .map((_, k) => k)
+      .filter((k) => starts[k] > 0 || ends[k] < inputs[0].shape[k] || steps[k] > 1);
+    const at = (values: readonly number[]) => emit.integers(axes.map((k) => values[k]));
+    const operands = [x, at(starts), at(ends), emit.integers(axes)];
+    return emit.node("Slice", steps.every((step) => step === 1) ? operands : [...operands, at(steps)]);
   },
 };
 
-/** Elements `starts[k] ≤ index < ends[k]` on every axis k. */
-export function slice(x: SymbolicTensor, starts: readonly number[], ends: readonly number[]): SymbolicTensor {
-  const whole = starts.every((start) => start === 0) && sameShape(ends, x.shape);
-  return whole ? x : apply(sliceOperation, [x], { starts, ends });
+/** Elements `starts[k] ≤ index < ends[k]` on every axis k, one of every `steps[k]` (1 by default). */
+export function slice(
+  x: SymbolicTensor,
+  starts: readonly number[],
+  ends: readonly number[],
+  steps: readonly number[] = starts.map(() => 1),
+): SymbolicTensor {
+  const whole =
+    starts.every((start) => start === 0) && sameShape(ends, x.shape) && steps.every((step) => step === 1);
+  return whole ? x : apply(sliceOperation, [x], { starts, ends, steps });
+}
+
+/** x with `steps[k] − 1` zeros between any two neighbours on axis k. */
+export function spreadOut(x: SymbolicTensor, steps: readonly number[]): SymbolicTensor {
+  return steps.reduce((spread, step, axis) => {
+    const count = spread.shape[axis];
+    if (step === 1 || count === 0) return spread;
+    const [before, after] = [spread.shape.slice(0, axis), spread.shape.slice(axis + 1)];
+    const column = reshape(spread, [...before, count, 1, ...after]);
+    const zeros = column.shape.map((_, k) => (k === axis + 1 ? step - 1 : 0));
+    const padded = pad(
+      column,
+      zeros.map(() => 0),
+      zeros,
+    );
+    return sliceAxis(reshape(padded, [...before, count * step, ...after]), axis, 0, (count - 1) * step + 1);
+  }, x);
+}
+
+const reverseOperation: Operation<{ axes: readonly number[] }> = {
+  name: "reverse",
+  infer: ([x]) => x,
+  vjp: ({ attributes: { axes } }, cotangent) => [reverse(cotangent, axes)],
+  lower({ inputs: [{ shape }], attributes: { axes } }, [x], emit) {
+    const every = (value: (axis: number) => number) => emit.integers(axes.map(value));
+    return emit.node("Slice", [
+      x,
+      every((axis) => shape[axis] - 1),
+      every((axis) => -shape[axis] - 1),
+      every((axis) => axis),
+      every(() => -1),
+    ]);
+  },
+};
+
+/** x with the order along some axes turned round. */
+export function reverse(x: SymbolicTensor, axes: readonly number[]): SymbolicTensor {
+  const moved = normalizeAxes(axes, x.rank).filter((axis) => x.shape[axis] > 1);
+  return moved.length === 0 ? x : apply(reverseOperation, [x], { axes: moved });
 }
 
 /** Elements `start ≤ index < end` along one axis. */

@@ -1,10 +1,12 @@
 /** Symbolic tensors, their operations, differentiation and lowering to ONNX. */
 export * from "./arrange.ts";
+export * from "./convolution.ts";
 export * from "./differentiate.ts";
 export * from "./elementwise.ts";
 export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
+export * from "./pooling.ts";
 export * from "./reduce.ts";
 export { substitute } from "./substitute.ts";
 export { constant, input, type Operand, SymbolicTensor, scalar } from "./symbolic.ts";

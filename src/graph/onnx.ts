@@ -46,6 +46,13 @@ export class OnnxEmitter {
     return output;
   }
 
+  /** A second result of the node that computed `first`: asked for again, the same. */
+  secondOutput(first: string): string {
+    const node = this.nodes.find(({ outputs }) => outputs[0] === first)!;
+    if (node.outputs.length === 1) node.outputs = [first, `%t${this.#names++}`];
+    return node.outputs[1];
+  }
+
   /** Adds a constant and returns its name. */
   initializer(
     data: TypedArray | readonly number[],

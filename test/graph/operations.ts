@@ -26,7 +26,7 @@ export interface OperationCase {
   readonly constant?: boolean;
 }
 
-const uniform = (shape: readonly number[], low = -1.5, high = 1.5): Example => ({
+export const uniform = (shape: readonly number[], low = -1.5, high = 1.5): Example => ({
   shape,
   draw: (random) =>
     Array.from({ length: sizeOf(shape) }, () => low + (high - low) * (0.02 + 0.96 * random.uniform())),
@@ -40,7 +40,7 @@ const awayFromZero = (shape: readonly number[], least = 0.2): Example => ({
 });
 
 /** Multiples of 0.25 without repetition, shifted by `offset`: no ties within one input or between two of them. */
-const distinct = (shape: readonly number[], offset = 0): Example => ({
+export const distinct = (shape: readonly number[], offset = 0): Example => ({
   shape,
   draw: (random) => Array.from(random.permutation(sizeOf(shape)), (rank) => 0.25 * rank - 0.6 + offset),
 });
