@@ -19,6 +19,11 @@ export function relu(): Layer {
   return activation("relu", graph.relu);
 }
 
+/** min(max(x, 0), 6) [Howard et al. 2017]. */
+export function relu6(): Layer {
+  return activation("relu6", (x) => graph.minimum(graph.relu(x), 6));
+}
+
 /** x for x > 0, slope·x elsewhere; slope 0.01 by default. */
 export function leakyRelu(slope = 0.01): Layer {
   requireOption(Number.isFinite(slope), "leakyRelu slope", slope, "a number");

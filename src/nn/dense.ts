@@ -66,7 +66,10 @@ export function dense(units: number, options: DenseOptions = {}): Layer {
       const inputs = ntk ? multiply(x, ntk.sigmaW / Math.sqrt(x.shape[1])) : x;
       const product = matmul(inputs, parameters.weight, { transposeB: true });
       const preactivations = bias ? add(product, scaledBias(parameters.bias)) : product;
-      trace.tap({ weight: "weight", bias: bias ? "bias" : undefined, inputs, preactivations, biasInput });
+      trace.tap({
+        ...{ kind: "linear", weight: "weight", bias: bias ? "bias" : undefined },
+        ...{ inputs, preactivations, biasInput },
+      });
       return preactivations;
     },
   };
