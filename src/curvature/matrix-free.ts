@@ -58,7 +58,7 @@ export function matrixFreeStructure(
       const operator = (vector: SymbolicTensor, slots: SlotSymbols) => {
         const parameters = layers.flatMap((layer, l) => parts(layer, slots, l));
         const named = new Map(parameters);
-        const { outputs, taps } = network.model.forward(slots.inputs, named);
+        const { outputs, taps } = network.model.forward(slots.inputs, named, network.pass);
         const nodes = parameters.map(([, node]) => node);
         const tangents = cutVector(layers, vector).flatMap(vectorParts);
         const [along] = jvp([outputs], nodes, tangents);

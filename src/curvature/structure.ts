@@ -1,7 +1,7 @@
 /** A structure of the Fisher approximation: how score matrices become blocks. */
 import type { Scores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
-import type { BuiltModel, Likelihood } from "../nn/index.ts";
+import type { BuiltModel, Likelihood, Pass } from "../nn/index.ts";
 import type { CurvatureBlock } from "./block.ts";
 import type { SolverOption } from "./solver.ts";
 
@@ -27,6 +27,8 @@ export interface TracedNetwork {
   readonly targets: SymbolicTensor;
   /** By full name. */
   readonly parameters: ReadonlyMap<string, SymbolicTensor>;
+  /** Which pass it was, for tracing the same one again. */
+  readonly pass: Pass;
 }
 
 /** When and how the moving averages of a structure's blocks are updated. */

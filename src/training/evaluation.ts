@@ -7,6 +7,7 @@ import type { Likelihood } from "../nn/index.ts";
 import type { Batch, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
+import type { TracedBatch } from "../optimizers/program/traced-batch.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
 
 /** Examples, with or without what is known of them. */
@@ -33,9 +34,10 @@ export class Evaluator {
 
   constructor(problem: Problem, state: DoubleBuffer) {
     this.#problem = problem;
-    this.#function = new BatchFunction(problem, state, ({ forward, targets }): NamedOutputs => {
-      return { outputs: forward.outputs, losses: problem.likelihood.loss(forward.outputs, targets) };
-    });
+    const trace = ({ forward: { outputs }, targets }: TracedBatch): NamedOutputs => {
+      return { outputs, losses: problem.likelihood.loss(outputs, targets) };
+    };
+    this.#function = new BatchFunction(problem, state, trace, new Map(), false);
   }
 
   /** Network outputs f, (N, C): means for gaussian, logits for categorical and bernoulli. */

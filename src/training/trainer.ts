@@ -16,7 +16,7 @@ import type {
   StepStatistics,
 } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
-import { parameterInput, traceNamedGradient } from "../optimizers/program/traced-batch.ts";
+import { bufferInput, parameterInput, traceNamedGradient } from "../optimizers/program/traced-batch.ts";
 import { Random } from "../random.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Device, Runtime } from "../runtime/session.ts";
@@ -112,6 +112,7 @@ export async function createTrainer(
     placement.runtime === undefined,
   );
   trainer.setParameters(initialParameters(model, random.fork("parameters")));
+  trainer.setBuffers(initialBuffers(model));
   return trainer;
 }
 
@@ -141,6 +142,14 @@ function initialParameters(model: BuiltModel, random: Random): NamedTensors {
   return new Map(
     [...model.parameters].map(([name, spec]) => {
       return [name, { shape: spec.shape, data: spec.initialize(random.fork(name)) }] as const;
+    }),
+  );
+}
+
+function initialBuffers(model: BuiltModel): NamedTensors {
+  return new Map(
+    [...model.buffers].map(([name, { shape, initial }]) => {
+      return [name, { shape, data: new Float64Array(sizeOf(shape)).fill(initial) }] as const;
     }),
   );
 }
@@ -286,12 +295,22 @@ export class Trainer {
 
   /** Copies of the parameters, by name. */
   getParameters(): NamedTensors {
+    return this.#read(this.#problem.model.parameters, parameterInput);
+  }
+
+  /** Copies of the running statistics, by name: `"1.running_mean"`; none without batch normalization. */
+  getBuffers(): NamedTensors {
+    return this.#read(this.#problem.model.buffers, bufferInput);
+  }
+
+  #read(
+    specs: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+    nameOf: (name: string) => string,
+  ): NamedTensors {
     this.#checkUsable();
     const { current } = this.#method.state;
     return new Map(
-      [...this.#problem.model.parameters].map(([name, { shape }]) => {
-        return [name, { shape, data: current[parameterInput(name)].slice() }] as const;
-      }),
+      [...specs].map(([name, { shape }]) => [name, { shape, data: current[nameOf(name)].slice() }] as const),
     );
   }
 
@@ -301,14 +320,32 @@ export class Trainer {
    * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
    */
   setParameters(named: NamedTensorsLike): void {
+    this.#write("parameter", named, this.#problem.model.parameters, parameterInput);
+  }
+
+  /**
+   * Replaces some or all running statistics.
+   *
+   * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
+   */
+  setBuffers(named: NamedTensorsLike): void {
+    this.#write("buffer", named, this.#problem.model.buffers, bufferInput);
+  }
+
+  #write(
+    kind: string,
+    named: NamedTensorsLike,
+    specs: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+    nameOf: (name: string) => string,
+  ): void {
     this.#checkIdle();
     const { current } = this.#method.state;
     const values = toNamedTensors(named);
     for (const [name, { shape, data }] of values) {
-      const spec = this.#problem.model.parameters.get(name);
+      const spec = specs.get(name);
       if (!spec) {
-        const known = [...this.#problem.model.parameters.keys()].join(", ");
-        throw new UsageError(`unknown parameter ${name} (the model has ${known})`);
+        const known = [...specs.keys()].join(", ") || "none";
+        throw new UsageError(`unknown ${kind} ${name} (the model has ${known})`);
       }
       if (!sameShape(spec.shape, shape)) {
         throw new UsageError(
@@ -318,7 +355,7 @@ export class Trainer {
       if (!data.every(Number.isFinite))
         throw new UsageError(`invalid ${name}: it holds a number that is not finite`);
     }
-    for (const [name, { data }] of values) current[parameterInput(name)].set(data);
+    for (const [name, { data }] of values) current[nameOf(name)].set(data);
   }
 
   /** Network outputs (N, C): means for gaussian, logits for categorical and bernoulli. */

@@ -7,7 +7,14 @@ import type { Batch, Method, MethodMemory, Optimizer, Problem, StepStatistics } 
 import { BatchFunction } from "../program/batch-function.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
 import { StepProgram } from "../program/step-program.ts";
-import { batchArrays, loadBatch, traceBatch, traceNamedGradient } from "../program/traced-batch.ts";
+import {
+  type BatchArrays,
+  batchArrays,
+  loadBatch,
+  traceBatch,
+  traceBuffers,
+  traceNamedGradient,
+} from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
 import type { UpdateRule } from "./rule.ts";
 import { divisorIsFinite, loadScalars, stateSpecs, stepNorm, traceUpdate, updateArrays } from "./update.ts";
@@ -27,7 +34,7 @@ export function firstOrder(
 
 interface Plan {
   readonly program: StepProgram;
-  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  readonly batch: BatchArrays;
   readonly loss: TypedArray;
   dispose(): void;
 }
@@ -63,7 +70,7 @@ class FirstOrderMethod implements Method {
       this.#plans.get(samples) ?? (await this.#plans.getOrCreate(samples, () => this.#plan(samples)));
     const step = this.#step;
     const learningRate = learningRateAt(this.#learningRate, step);
-    loadBatch(plan.batch, batch);
+    loadBatch(plan.batch, batch, this.#problem.random);
     loadScalars(this.#scalars, this.#rule, step, learningRate);
     const running = plan.program.run();
     if (running) await running;
@@ -118,9 +125,10 @@ class FirstOrderMethod implements Method {
     );
     const outputs = {
       loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
+      ...traceBuffers(traced),
       ...traceUpdate(problem, this.#rule, gradient),
     };
-    const batch = batchArrays(problem, samples);
+    const batch = batchArrays(traced);
     const loss = allocate(problem.dtype, 1);
     const arrays = { ...batch, ...this.#scalars, loss };
     const program = await StepProgram.compile(problem.runtime, outputs, [this.state], arrays);

@@ -14,23 +14,27 @@ import { allocate, type TypedArray } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { NEXT } from "../program/step-program.ts";
-import { parameterInput } from "../program/traced-batch.ts";
+import { bufferInput, parameterInput } from "../program/traced-batch.ts";
 import type { UpdateResult, UpdateRule } from "./rule.ts";
 
 /** Above this many parameters ‖θ' − θ‖² is computed by the program, below it on the host, where it is cheaper. */
 const TRACED_NORM_SIZE = 20_000;
 
-/** Tensors of a method's double buffer: the parameters and the rule's state, `velocity` and the like. */
+/** Tensors of a method's double buffer: parameters, running statistics, and the rule's state, `velocity` and the like. */
 export function stateSpecs(
   { model, dtype }: Problem,
   { slots }: Pick<UpdateRule, "slots"> = { slots: [] },
 ): Map<string, SlotSpec> {
   const kinds = ["parameter", ...slots];
-  return new Map(
-    kinds.flatMap((kind) =>
-      [...model.parameters].map(([name, { shape }]) => [`${kind}/${name}`, { shape, dtype }] as const),
-    ),
+  const specs = kinds.flatMap((kind) =>
+    [...model.parameters].map(([name, { shape }]) => [`${kind}/${name}`, { shape, dtype }] as const),
   );
+  return new Map([...specs, ...bufferSpecs({ model, dtype })]);
+}
+
+/** Tensors of a method's double buffer that hold the model's running statistics. */
+export function bufferSpecs({ model, dtype }: Pick<Problem, "model" | "dtype">): [string, SlotSpec][] {
+  return [...model.buffers].map(([name, { shape }]) => [bufferInput(name), { shape, dtype }]);
 }
 
 /** Arrays of the scalars that an update reads and writes. */

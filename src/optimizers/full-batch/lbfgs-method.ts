@@ -14,6 +14,7 @@ import { armijo, type LineSearchStatus, strongWolfe } from "../step-rules/line-s
 import { FlatParameters, flatten } from "./flat-parameters.ts";
 import type { LbfgsOptions } from "./lbfgs.ts";
 import { dot, type FloatArray, LimitedMemory } from "./limited-memory.ts";
+import { requireSameFunction } from "./same-function.ts";
 
 /** Loss and flat gradient (P) of a batch. */
 interface Evaluation {
@@ -41,6 +42,7 @@ export class LbfgsMethod implements Method {
   #step = 0;
 
   constructor(problem: Problem, settings: Required<LbfgsOptions>) {
+    requireSameFunction("lbfgs", problem);
     this.#problem = problem;
     this.#settings = settings;
     const { likelihood } = problem;

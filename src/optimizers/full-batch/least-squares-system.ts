@@ -144,7 +144,7 @@ export class LeastSquaresSystem {
     const next = [...proposed].map(([name, node]) => [NEXT + parameterInput(name), node] as const);
     return {
       ...Object.fromEntries(next),
-      loss: traceLoss(model.forward(inputs, proposed), likelihood, targets),
+      loss: traceLoss(model.forward(inputs, proposed, this.#traced.pass), likelihood, targets),
       squaredStepNorm: squaredNorm(step),
     };
   }

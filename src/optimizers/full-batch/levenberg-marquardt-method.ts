@@ -12,6 +12,7 @@ import { learningRateAt } from "../schedule.ts";
 import { LeastSquares, type Linearization } from "./least-squares.ts";
 import type { LevenbergMarquardtOptions } from "./levenberg-marquardt.ts";
 import { type DampingRule, dampingRules, type MarquardtDamping } from "./marquardt-damping.ts";
+import { requireSameFunction } from "./same-function.ts";
 
 /** A factorization of K + λI. */
 interface Factor {
@@ -41,6 +42,7 @@ export class LevenbergMarquardtMethod implements Method {
   #step = 0;
 
   constructor(problem: Problem, settings: Required<LevenbergMarquardtOptions>) {
+    requireSameFunction("levenbergMarquardt", problem);
     this.#problem = problem;
     this.#settings = settings;
     this.state = new DoubleBuffer(stateSpecs(problem));

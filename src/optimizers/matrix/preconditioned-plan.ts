@@ -13,7 +13,15 @@ import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tens
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { NEXT, StepProgram } from "../program/step-program.ts";
-import { batchArrays, parameterInput, traceBatch, traceNamedGradient } from "../program/traced-batch.ts";
+import {
+  type BatchArrays,
+  batchArrays,
+  parameterInput,
+  type TracedBatch,
+  traceBatch,
+  traceBuffers,
+  traceNamedGradient,
+} from "../program/traced-batch.ts";
 import type { Preconditioner } from "./preconditioner.ts";
 
 /** A method's preconditioners by parameter, and the arrays that its programs share. */
@@ -34,19 +42,19 @@ type Outputs = Record<string, SymbolicTensor>;
 const RESULTS = ["loss", "squaredStepNorm", "guard"] as const;
 
 export class PreconditionedPlan {
-  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  readonly batch: BatchArrays;
   /** Scalars that programs write; `guard` is finite while the state is. */
   readonly results: Readonly<Record<(typeof RESULTS)[number], TypedArray>>;
   readonly #context: PlanContext;
-  readonly #samples: number;
+  readonly #traced: TracedBatch;
   readonly #arrays: Record<string, TypedArray>;
   readonly #programs = new Map<string, Promise<StepProgram>>();
 
   constructor(context: PlanContext, samples: number) {
     const { problem, scalars, slots, gradients } = context;
     this.#context = context;
-    this.#samples = samples;
-    this.batch = batchArrays(problem, samples);
+    this.#traced = traceBatch(problem, samples);
+    this.batch = batchArrays(this.#traced);
     const results = RESULTS.map((name) => [name, allocate(problem.dtype, 1)] as const);
     this.results = Object.fromEntries(results) as Record<(typeof RESULTS)[number], TypedArray>;
     this.#arrays = { ...this.batch, ...scalars, ...this.results };
@@ -59,7 +67,7 @@ export class PreconditionedPlan {
   gather(): Promise<StepProgram> {
     return this.#program("gather", () => {
       const { loss, gradients } = this.#traceBatch();
-      const outputs: Outputs = { loss };
+      const outputs: Outputs = { loss, ...traceBuffers(this.#traced) };
       for (const [name, gradient] of gradients) outputs[gradientName(name)] = gradient;
       this.#traceStatistics(outputs, gradients, true);
       return outputs;
@@ -78,7 +86,7 @@ export class PreconditionedPlan {
   whole(refreshing: boolean): Promise<StepProgram> {
     return this.#program(refreshing ? "whole, refreshing" : "whole", () => {
       const { loss, gradients } = this.#traceBatch();
-      const outputs: Outputs = { loss };
+      const outputs: Outputs = { loss, ...traceBuffers(this.#traced) };
       const statistics = this.#traceStatistics(outputs, gradients, refreshing);
       this.#traceUpdate(outputs, gradients, (name) => this.#slotInputs(name), statistics);
       return outputs;
@@ -125,11 +133,11 @@ export class PreconditionedPlan {
   }
 
   #traceBatch(): { loss: SymbolicTensor; gradients: Map<string, SymbolicTensor> } {
-    const { problem } = this.#context;
-    const traced = traceBatch(problem, this.#samples);
+    const { likelihood } = this.#context.problem;
+    const { forward, targets } = this.#traced;
     return {
-      loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
-      gradients: traceNamedGradient(problem.likelihood, traced),
+      loss: traceLoss(forward, likelihood, targets),
+      gradients: traceNamedGradient(likelihood, this.#traced),
     };
   }
 

@@ -9,15 +9,16 @@
  *
  * With `"after update"` the first step has nothing to precondition with: it moves no parameter.
  */
-import type { SlotArrays } from "../../curvature/block.ts";
+import type { SlotArrays, SlotSpec } from "../../curvature/block.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
 import { UsageError } from "../../errors.ts";
 import { lapackInfo } from "../../linalg/index.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
+import { bufferSpecs } from "../first-order/update.ts";
 import type { Batch, Method, MethodMemory, Optimizer, Problem, StepStatistics } from "../optimizer.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
-import { allocateSpec, loadBatch, parameterInput } from "../program/traced-batch.ts";
+import { allocateSpec, loadBatch, loadBatchAhead, parameterInput } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
 import { type PlanContext, PreconditionedPlan, stateName } from "./preconditioned-plan.ts";
 import type { ParameterPlace, Preconditioner } from "./preconditioner.ts";
@@ -88,7 +89,7 @@ class PreconditionedMethod implements Method {
     const plan = this.#plans.get(batch.inputs.shape[0]) ?? (await this.#plan(batch.inputs.shape[0]));
     const step = this.#step;
     const learningRate = learningRateAt(this.#settings.learningRate, step);
-    loadBatch(plan.batch, batch);
+    loadBatch(plan.batch, batch, this.#problem.random);
     const scalars = this.#settings.scalars(step, learningRate);
     for (const [name, value] of Object.entries(scalars)) this.#context.scalars[name][0] = value;
 
@@ -116,7 +117,7 @@ class PreconditionedMethod implements Method {
     }
     const plan = new PreconditionedPlan(context, batch.inputs.shape[0]);
     try {
-      loadBatch(plan.batch, batch);
+      loadBatchAhead(plan.batch, batch, this.#problem.random);
       await (await plan.gather()).run();
       const failure = await refresh(context, 0);
       if (failure !== undefined) throw new UsageError(failure);
@@ -217,7 +218,7 @@ function createContext(problem: Problem, settings: PreconditionedSettings, gathe
   const scalars = Object.keys(settings.scalars(0, 0)).map((name) => [name, allocate(dtype, 1)]);
   return {
     ...{ problem, preconditioners, slots: new Map(slots) },
-    state: new DoubleBuffer(new Map([...parameters, ...states])),
+    state: new DoubleBuffer(new Map<string, SlotSpec>([...parameters, ...bufferSpecs(problem), ...states])),
     scalars: Object.fromEntries(scalars) as Record<string, TypedArray>,
     gradients: new Map(
       gathers ? places.map(({ name, shape }) => [name, allocate(dtype, sizeOf(shape))]) : [],

@@ -20,7 +20,7 @@ import type {
   StepStatistics,
 } from "../optimizer.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
-import { loadBatch } from "../program/traced-batch.ts";
+import { loadBatch, loadBatchAhead } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
 import { StepControl, short } from "../step-rules/step-control.ts";
 import { type StepRule, usesNetwork } from "../step-rules/step-rule.ts";
@@ -94,7 +94,7 @@ export class NaturalMethod implements Method {
     const step = this.#step;
     const control = this.#control;
     const rate = learningRateAt(this.#settings.learningRate, step);
-    loadBatch(plan.batch, batch);
+    loadBatch(plan.batch, batch, this.#problem.random);
     loadScalars(this.#scalars, rule, step, rate);
 
     const { random } = this.#problem;
@@ -183,7 +183,7 @@ export class NaturalMethod implements Method {
       const kept = this.#averages;
       if (continued && kept) plan.averages.restore(kept.buffer.snapshot(), "", kept.updates);
       plan.averages.begin();
-      loadBatch(plan.batch, batch);
+      loadBatchAhead(plan.batch, batch, this.#problem.random);
       if (given) plan.loadTargets(sampledTargets);
       else this.#drawAhead(plan);
       await (await plan.statistics()).run();

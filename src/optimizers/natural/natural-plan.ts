@@ -23,7 +23,14 @@ import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } fro
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { PROPOSED, StepProgram } from "../program/step-program.ts";
-import { allocateSpec, batchArrays, type TracedBatch, traceNamedGradient } from "../program/traced-batch.ts";
+import {
+  allocateSpec,
+  type BatchArrays,
+  batchArrays,
+  type TracedBatch,
+  traceBuffers,
+  traceNamedGradient,
+} from "../program/traced-batch.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "../step-rules/quadratic-model.ts";
 import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
@@ -42,7 +49,7 @@ export class NaturalPlan {
   readonly samples: number;
   /** The damping that the slots were refreshed with. */
   damping = 0;
-  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  readonly batch: BatchArrays;
   /** Scalars that programs write: loss, and what quadratic models of a step say. */
   readonly results: Readonly<Record<string, TypedArray>>;
   readonly blocks: readonly CurvatureBlock[];
@@ -83,7 +90,7 @@ export class NaturalPlan {
     this.blocks = blocks;
     this.averages = averages ?? new MovingAverages(blocks, settings.structure.averaging, problem.dtype);
 
-    this.batch = batchArrays(problem, samples);
+    this.batch = batchArrays(traced);
     this.draws = drawn.map(({ source }) => allocateSpec(source));
     this.slots = this.blocks.map(allocateSlots);
     const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
@@ -133,7 +140,7 @@ export class NaturalPlan {
 
   statistics(): Promise<StepProgram> {
     return this.program("statistics", () => {
-      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss(), ...traceBuffers(this.#traced) };
       this.blocks.forEach(({ statistics, averages = {} }, b) => {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
         Object.assign(outputs, averageOutputs(b, this.averages.trace(b, averages)));
@@ -161,7 +168,7 @@ export class NaturalPlan {
   /** The gradient alone, for the host's solvers between refreshes. */
   gradient(): Promise<StepProgram> {
     return this.program("gradient", () => {
-      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss() };
+      const outputs: Record<string, SymbolicTensor> = { loss: this.#loss(), ...traceBuffers(this.#traced) };
       this.#addGradient(outputs, {});
       return outputs;
     });
@@ -220,7 +227,12 @@ export class NaturalPlan {
       Object.assign(averages, averageOutputs(b, updated));
       collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
     });
-    const outputs = { loss: this.#loss(), ...averages, ...this.#update(directions, () => gradient) };
+    const outputs = {
+      loss: this.#loss(),
+      ...traceBuffers(this.#traced),
+      ...averages,
+      ...this.#update(directions, () => gradient),
+    };
     return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
       this.#compile(outputs, arrays),
     );

@@ -6,11 +6,18 @@ import { allocate, sizeOf, type Tensor, type TypedArray } from "../../tensor.ts"
 import type { Batch, Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 import { NEXT, PROPOSED, StepProgram } from "./step-program.ts";
-import { batchArrays, loadBatch, type TracedBatch, traceBatch } from "./traced-batch.ts";
+import {
+  type BatchArrays,
+  batchArrays,
+  loadBatchAhead,
+  parameterInput,
+  type TracedBatch,
+  traceBatch,
+} from "./traced-batch.ts";
 
 interface Plan {
   readonly program: StepProgram;
-  readonly batch: { inputs: TypedArray; targets: TypedArray };
+  readonly batch: BatchArrays;
   readonly results: Readonly<Record<string, Tensor>>;
   /** Arrays of inputs that calls give values for. */
   readonly given: Readonly<Record<string, TypedArray>>;
@@ -25,6 +32,7 @@ export class BatchFunction {
   readonly #state: DoubleBuffer;
   readonly #trace: (traced: TracedBatch) => NamedOutputs;
   readonly #extras: Readonly<Record<string, TypedArray>>;
+  readonly #training: boolean;
   readonly #plans = new BoundedCache<number, Plan>(CACHED_BATCH_SIZES);
   #last: Promise<unknown> = Promise.resolve();
 
@@ -32,16 +40,19 @@ export class BatchFunction {
    * @param trace the results by name, `next/x` for the buffer's proposed x; it may read the inputs that
    *   {@link traceBatch}, the state and `extras` provide, and others that calls give values for
    * @param extras further inputs, by name, the same for every call
+   * @param training whether the pass traced is a training step's; its noise is what the next step would draw
    */
   constructor(
     problem: Problem,
     state: DoubleBuffer,
     trace: (traced: TracedBatch) => NamedOutputs,
     extras: ReadonlyMap<string, Tensor> = new Map(),
+    training = true,
   ) {
     this.#problem = problem;
     this.#state = state;
     this.#trace = trace;
+    this.#training = training;
     this.#extras = Object.fromEntries([...extras].map(([name, { data }]) => [name, data]));
   }
 
@@ -71,7 +82,7 @@ export class BatchFunction {
     const samples = batch.inputs.shape[0];
     const plan =
       this.#plans.get(samples) ?? (await this.#plans.getOrCreate(samples, () => this.#plan(samples)));
-    loadBatch(plan.batch, batch);
+    loadBatchAhead(plan.batch, batch, this.#problem.random);
     for (const [name, array] of Object.entries(plan.given)) array.set(values[name]);
     await plan.program.run();
     const copies = Object.entries(plan.results).map(([name, { shape, data }]) => {
@@ -85,8 +96,9 @@ export class BatchFunction {
   }
 
   async #plan(samples: number): Promise<Plan> {
-    const outputs = this.#trace(traceBatch(this.#problem, samples));
-    const batch = batchArrays(this.#problem, samples);
+    const traced = traceBatch(this.#problem, samples, parameterInput, this.#training);
+    const outputs = this.#trace(traced);
+    const batch = batchArrays(traced);
     const compiled = await compile(this.#problem.runtime, outputs);
     const results = Object.fromEntries(
       compiled.outputs

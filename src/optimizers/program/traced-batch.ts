@@ -2,10 +2,12 @@
 
 import type { SlotSpec } from "../../curvature/block.ts";
 import { type GradientScale, traceGradient } from "../../fisher/index.ts";
-import { input, type SymbolicTensor } from "../../graph/index.ts";
-import type { Forward, Likelihood } from "../../nn/index.ts";
+import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
+import type { Forward, Likelihood, Pass } from "../../nn/index.ts";
+import type { Random } from "../../random.ts";
 import { allocate, type DType, sizeOf, type TypedArray } from "../../tensor.ts";
 import type { Batch, Problem } from "../optimizer.ts";
+import { NEXT } from "./step-program.ts";
 
 export interface TracedBatch {
   readonly samples: number;
@@ -14,18 +16,29 @@ export interface TracedBatch {
   /** Input nodes of the parameters, by full name. */
   readonly parameters: ReadonlyMap<string, SymbolicTensor>;
   readonly forward: Forward;
+  /** The pass that `forward` is, for tracing it again at other parameters. */
+  readonly pass: Pass;
 }
+
+/** Arrays that a batch is copied into, by the names of the programs' inputs; the noise of training among them. */
+export type BatchArrays = Readonly<Record<"inputs" | "targets" | `noise/${number}`, TypedArray>>;
 
 /** Name under which a program is fed a parameter. */
 export function parameterInput(name: string): string {
   return `parameter/${name}`;
 }
 
-/** Traces the forward pass of a batch of `samples`. */
+/** Name under which a program is fed a running statistic. */
+export function bufferInput(name: string): string {
+  return `buffer/${name}`;
+}
+
+/** Traces the forward pass of a batch of `samples`, a training step's unless told otherwise. */
 export function traceBatch(
   { model, likelihood, dtype }: Problem,
   samples: number,
   nameOf: (parameter: string) => string = parameterInput,
+  training = true,
 ): TracedBatch {
   const parameters = new Map(
     [...model.parameters].map(([name, { shape }]) => [name, input(nameOf(name), shape, dtype)] as const),
@@ -33,7 +46,17 @@ export function traceBatch(
   const specs = batchSpecs({ model, likelihood, dtype }, samples);
   const inputs = input("inputs", specs.inputs.shape, specs.inputs.dtype);
   const targets = input("targets", specs.targets.shape, specs.targets.dtype);
-  return { samples, inputs, targets, parameters, forward: model.forward(inputs, parameters) };
+  const buffers = new Map(
+    [...model.buffers].map(([name, { shape }]) => [name, input(bufferInput(name), shape, dtype)] as const),
+  );
+  const pass = { training, buffers };
+  return { samples, inputs, targets, parameters, pass, forward: model.forward(inputs, parameters, pass) };
+}
+
+/** The running statistics after the step, by the names of the state's proposed tensors. */
+export function traceBuffers({ forward }: TracedBatch): NamedOutputs {
+  const next = [...forward.buffers].map(([name, value]) => [NEXT + bufferInput(name), value] as const);
+  return Object.fromEntries(next);
 }
 
 /** Gradient of the batch's mean loss for every parameter, by full name. */
@@ -59,21 +82,27 @@ export function batchSpecs(
   };
 }
 
-/** Arrays that batches of one size are copied into. */
-export function batchArrays(problem: Problem, samples: number): { inputs: TypedArray; targets: TypedArray } {
-  const { inputs, targets } = batchSpecs(problem, samples);
-  return { inputs: allocateSpec(inputs), targets: allocateSpec(targets) };
+/** Arrays that batches of a traced size are copied into. */
+export function batchArrays({ inputs, targets, forward }: TracedBatch): BatchArrays {
+  const noise = forward.noise.map((node, k) => [`noise/${k}`, allocateSpec(node)] as const);
+  return { inputs: allocateSpec(inputs), targets: allocateSpec(targets), ...Object.fromEntries(noise) };
 }
 
 export function allocateSpec({ shape, dtype }: { shape: readonly number[]; dtype: DType }): TypedArray {
   return allocate(dtype, sizeOf(shape));
 }
 
-/** Copies a batch into arrays of its size. */
-export function loadBatch(
-  arrays: { inputs: TypedArray; targets: TypedArray },
-  { inputs, targets }: Batch,
-): void {
-  arrays.inputs.set(inputs.data);
-  arrays.targets.set(targets.data);
+/** The same for a look at a batch: the noise is what the next step would draw, and the generator stays where it stands. */
+export function loadBatchAhead(arrays: BatchArrays, batch: Batch, random: Random): void {
+  const before = random.state();
+  loadBatch(arrays, batch, random);
+  random.restore(before);
+}
+
+/** Copies a batch into arrays of its size, and draws the noise that its pass needs. */
+export function loadBatch({ inputs, targets, ...noise }: BatchArrays, batch: Batch, random: Random): void {
+  inputs.set(batch.inputs.data);
+  targets.set(batch.targets.data);
+  for (const array of Object.values(noise))
+    for (let k = 0; k < array.length; k++) array[k] = random.uniform();
 }

@@ -112,7 +112,7 @@ function traceTrial(
   slope: boolean,
 ): NamedOutputs {
   const { steps, parameters } = traceShortened(traced);
-  const forward = problem.model.forward(traced.inputs, parameters);
+  const forward = problem.model.forward(traced.inputs, parameters, traced.pass);
   const at: TracedBatch = { ...traced, parameters, forward };
   const loss = traceLoss(forward, problem.likelihood, traced.targets);
   const penalty = penaltyChange(traced.parameters, parameters, weightDecay);
