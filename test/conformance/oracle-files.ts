@@ -3,15 +3,18 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import {
   bernoulli,
   categorical,
+  conv2d,
   dense,
   elu,
   flatten,
   gaussian,
   gelu,
+  globalAvgPool,
   type Layer,
   type Likelihood,
   leakyRelu,
   type Model,
+  maxPool,
   relu,
   sequential,
   sigmoid,
@@ -34,9 +37,20 @@ interface StoredTensor {
 }
 type StoredTensors = Record<string, StoredTensor>;
 
+interface StoredLayer {
+  readonly type: string;
+  readonly units?: number;
+  readonly bias?: boolean;
+  readonly filters?: number;
+  readonly kernel?: number;
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly groups?: number;
+}
+
 interface StoredOracle {
   name: string;
-  layers: { type: string; units?: number; bias?: boolean }[];
+  layers: StoredLayer[];
   inputShape: number[];
   likelihood: "gaussian" | "categorical" | "bernoulli";
   parameters: StoredTensors;
@@ -68,8 +82,11 @@ export interface Oracle
   readonly sampledTargets: Tensor[];
 }
 
-const layerFactories: Record<string, (layer: { units?: number; bias?: boolean }) => Layer> = {
+const layerFactories: Record<string, (layer: StoredLayer) => Layer> = {
   dense: ({ units, bias }) => dense(units!, { bias }),
+  conv2d: ({ filters, ...options }) => conv2d(filters!, options),
+  maxPool: () => maxPool(),
+  globalAvgPool,
   relu,
   leakyRelu: () => leakyRelu(),
   tanh,
