@@ -61,6 +61,7 @@ export function kfacStructure(settings: KfacSettings): Structure {
   return {
     name: "kfac",
     averaging: factorAveraging(settings),
+    images: "positions",
     blocks: ({ layers }, { memoryLimit }) =>
       layers.map((layer) =>
         form === "eigen"

@@ -1,5 +1,5 @@
 /** A structure of the Fisher approximation: how score matrices become blocks. */
-import type { Scores } from "../fisher/index.ts";
+import type { ImageForm, Scores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import type { BuiltModel, Likelihood, Pass } from "../nn/index.ts";
 import type { CurvatureBlock } from "./block.ts";
@@ -43,6 +43,8 @@ export interface Structure {
   readonly name: string;
   /** Present when blocks have moving averages. */
   readonly averaging?: Averaging;
+  /** How convolutions are written for it as linear layers; default `"samples"`. */
+  readonly images?: ImageForm;
   /** Whether blocks take `carried`; default false. */
   readonly carries?: boolean;
   /** The blocks of a batch's traced scores. */

@@ -33,9 +33,11 @@ import {
 } from "../graph/index.ts";
 import type { Forward, Likelihood, Tap } from "../nn/index.ts";
 import type { FisherType } from "./fisher-type.ts";
+import type { ConvolutionScores, ScaleScores } from "./image-scores.ts";
 
-/** One layer's part of the score matrix, and the batch gradient's factors. */
+/** A linear layer's part of the score matrix, and the batch gradient's factors. */
 export interface LayerScores {
+  readonly kind: "linear";
   /** Name of the layer in the model. */
   readonly layer: string;
   /** Full names of the layer's parameters. */
@@ -53,11 +55,17 @@ export interface LayerScores {
   readonly rowsPerSample: number;
 }
 
+/** The scores of linear layers. */
 export interface Scores {
   readonly layers: readonly LayerScores[];
   /** ρ, (M); absent for Monte-Carlo. */
   readonly residual?: SymbolicTensor;
   readonly samples: number;
+}
+
+/** The scores of all layers, as they are traced. */
+export interface TracedScores extends Omit<Scores, "layers"> {
+  readonly layers: readonly (LayerScores | ConvolutionScores | ScaleScores)[];
 }
 
 /** Norms of ∂ℓ/∂f below it count as this much, so that a sample fitted exactly has a row of zeros, not NaN; far above where squares underflow in float32. */
@@ -74,7 +82,7 @@ export function traceScores(
   targets: SymbolicTensor,
   { type, draws }: FisherType,
   sampledTargets: readonly SymbolicTensor[] = [],
-): Scores {
+): TracedScores {
   const samples = outputs.shape[0];
   const one = broadcastTo(scalar(1, outputs.dtype), [samples]);
   switch (type) {
@@ -109,16 +117,11 @@ function backward(
   outputs: SymbolicTensor,
   taps: readonly Tap[],
   seeds: readonly SymbolicTensor[],
-): LayerScores[] {
+): (LayerScores | ConvolutionScores | ScaleScores)[] {
   const preactivations = taps.map((tap) => tap.preactivations);
   const passes = seeds.map((seed) => vjp([outputs], [seed], preactivations));
   return taps.map((tap, k) => ({
-    layer: tap.layer,
-    weight: tap.weight,
-    bias: tap.bias,
-    inputs: tap.inputs,
-    biasInput: tap.biasInput,
-    preactivations: tap.preactivations,
+    ...tap,
     deltas: concatenate(passes.map((pass) => pass[k])),
     rowsPerSample: seeds.length,
   }));

@@ -1,7 +1,8 @@
 /** The network of a checkpoint, and methods set at its parameters: in float64 on the CPU, whatever the run used. */
+import { requireLinear } from "../curvature/images.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { selectRows } from "../data/dataset.ts";
-import { type FisherType, traceLoss, traceScores } from "../fisher/index.ts";
+import { type FisherType, type Scores, traceLoss, traceScores } from "../fisher/index.ts";
 import { input, type NamedOutputs, type SymbolicTensor } from "../graph/index.ts";
 import type { Batch, Method, Optimizer, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
@@ -68,14 +69,15 @@ export class InspectedNetwork {
     batch: Batch,
     fisher: FisherType,
     draws: readonly Tensor[],
-    trace: (scores: ReturnType<typeof traceScores>) => NamedOutputs,
+    trace: (scores: Scores) => NamedOutputs,
   ): Promise<Record<string, Tensor>> {
     const extras = new Map(draws.map((drawn, k) => [`draw/${k}`, drawn]));
     return this.evaluate(
       batch,
       ({ forward, targets }) => {
         const nodes = [...extras.keys()].map((name) => input(name, targets.shape, targets.dtype));
-        return trace(traceScores(forward, this.problem.likelihood, targets, fisher, nodes));
+        const scores = traceScores(forward, this.problem.likelihood, targets, fisher, nodes);
+        return trace(requireLinear("natgrad inspect", scores));
       },
       extras,
     );

@@ -1,5 +1,6 @@
 /** The trainer: one model, one optimizer, one likelihood, on one runtime. */
 
+import { linearScores } from "../curvature/images.ts";
 import { fisherMatrix } from "../curvature/parameter-space.ts";
 import type { CurvatureRow } from "../curvature/report.ts";
 import { formatBytes } from "../curvature/solver.ts";
@@ -282,7 +283,7 @@ export class Trainer {
       ({ forward, targets, samples }) => {
         const nodes = drawn.map((name) => input(name, targets.shape, targets.dtype));
         const scores = traceScores(forward, this.#problem.likelihood, targets, fisher, nodes);
-        return { fisher: fisherMatrix(scores.layers, samples) };
+        return { fisher: fisherMatrix(linearScores(scores, "samples").scores.layers, samples) };
       },
       new Map(drawn.map((name, k) => [name, sampledTargets[k]])),
     );

@@ -18,6 +18,7 @@
  *
  * J is formed only in parameter space and where D is not the identity.
  */
+import { requireLinear } from "../../curvature/images.ts";
 import { blockParameters } from "../../curvature/partition.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
 import { type DirectSolver, requireMemory } from "../../curvature/solver.ts";
@@ -91,7 +92,8 @@ export class LeastSquaresSystem {
     this.#problem = problem;
     this.#traced = traced;
     const exact = parseFisher("exact");
-    this.#scores = traceScores(traced.forward, problem.likelihood, traced.targets, exact);
+    const scores = traceScores(traced.forward, problem.likelihood, traced.targets, exact);
+    this.#scores = requireLinear("levenbergMarquardt", scores);
     const { layers } = this.#scores;
     this.inSampleSpace = solvesInSampleSpace(problem, traced.samples, solver);
     this.order = this.inSampleSpace ? layers[0].deltas.shape[0] : totalDimension(layers);

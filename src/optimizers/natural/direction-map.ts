@@ -174,6 +174,9 @@ export class DirectionMap {
     const factors = new Map<string, Factors>();
     const scores = block.layers.map(({ layer }): LayerScores => {
       const tap = taps.find((one) => one.layer === layer)!;
+      if (tap.kind !== "linear") {
+        throw new UsageError(`a direction map takes dense layers only, and layer ${layer} is a ${tap.kind}`);
+      }
       const rows = rowsOf(tap);
       const shapes = { inputs: [rows, tap.inputs.shape[1]], deltas: [rows, tap.preactivations.shape[1]] };
       const arrays = {

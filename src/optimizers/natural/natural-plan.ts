@@ -162,7 +162,7 @@ export class NaturalPlan {
     if (wanted.size === 0) return [];
     const { forward, targets } = this.#traced;
     const { layers } = traceScores(forward, this.#problem.likelihood, targets, LOSS_GRADIENTS);
-    return layers.filter(({ layer }) => wanted.has(layer));
+    return layers.filter((layer) => layer.kind === "linear").filter(({ layer }) => wanted.has(layer));
   }
 
   /** The gradient alone, for the host's solvers between refreshes. */
@@ -216,16 +216,17 @@ export class NaturalPlan {
     const { likelihood } = this.#problem;
     const { forward, targets } = this.#traced;
     const gradient = traceNamedGradient(likelihood, this.#traced, { shared: averaging });
-    const { layers } = traceScores(forward, likelihood, targets, LOSS_GRADIENTS);
+    const traced = traceScores(forward, likelihood, targets, LOSS_GRADIENTS);
+    const layers = traced.layers.filter((layer) => layer.kind === "linear");
     const directions: Directions = new Map();
     const averages: Record<string, SymbolicTensor> = {};
     kept.blocks.forEach((block, b) => {
       const own = block.layers.map((layer) => layerVector(layer, gradient));
-      const factors = block.layers.map(({ layer }) => layers.find((other) => other.layer === layer)!);
+      const factors = layers.filter(({ layer }) => block.layers.some((other) => other.layer === layer));
       const slots = kept.slotInputs(b);
       const updated = averaging ? this.averages.traceAll(b, this.blocks[b], slots) : {};
       Object.assign(averages, averageOutputs(b, updated));
-      collect(directions, block, block.stale(own, { ...slots, ...updated }, factors));
+      collect(directions, block, block.stale(own, { ...slots, ...updated }, allOf(factors, block)));
     });
     const outputs = {
       loss: this.#loss(),
@@ -408,4 +409,12 @@ export class NaturalPlan {
 function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
   const specs = Object.entries({ ...statistics, ...refreshed });
   return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
+}
+
+/** The factors of a block's gradient where all of its layers have some. */
+function allOf(
+  factors: readonly LayerScores[],
+  { layers }: CurvatureBlock,
+): readonly LayerScores[] | undefined {
+  return factors.length === layers.length ? factors : undefined;
 }

@@ -1,6 +1,7 @@
 /** What is seen from the parameters that a step proposes, on the batch of that step. */
 import type { CurvatureBlock } from "../../curvature/block.ts";
-import { type FisherType, traceLoss, traceScores } from "../../fisher/index.ts";
+import { linearScores } from "../../curvature/images.ts";
+import { type FisherType, type ImageForm, traceLoss, traceScores } from "../../fisher/index.ts";
 import {
   add,
   input,
@@ -61,9 +62,11 @@ export function traceObservation(
   fisher: FisherType,
   sampledTargets: readonly SymbolicTensor[],
   blocks: readonly CurvatureBlock[],
+  form: ImageForm = "samples",
 ): NamedOutputs {
   const { forward } = traceProposed(problem, traced);
-  const { layers } = traceScores(forward, problem.likelihood, traced.targets, fisher, sampledTargets);
+  const proposed = traceScores(forward, problem.likelihood, traced.targets, fisher, sampledTargets);
+  const { layers } = linearScores(proposed, form).scores;
   const scores = new Map(layers.map((layer) => [layer.weight, layer]));
   const outputs: Record<string, SymbolicTensor> = {};
   blocks.forEach(({ observation, layers: own }, b) => {

@@ -1,5 +1,6 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
 import type { SlotSpec } from "../../curvature/block.ts";
+import { linearScores } from "../../curvature/images.ts";
 import { traceScores } from "../../fisher/index.ts";
 import { input, multiply, type SymbolicTensor } from "../../graph/index.ts";
 import type { Problem } from "../optimizer.ts";
@@ -16,16 +17,19 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
   const drawn = traceDraws(problem, settings.fisher.draws, traced, draws);
   const sampled = drawn.map(({ targets }) => targets);
   const { forward, targets } = traced;
+  const { structure } = settings;
   const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, sampled);
-  const blocks = settings.structure.blocks(scores, {
+  const linear = linearScores(scores, structure.images ?? "samples");
+  const carried = settings.carry > 0 ? carriedDirections(problem, settings.carry) : undefined;
+  const blocks = structure.blocks(linear.scores, {
     solver: settings.solver,
     memoryLimit: problem.memoryLimit,
     stale: settings.refreshEvery > 1,
     damping: settings.damping.initial,
-    carried: settings.carry > 0 ? carriedDirections(problem, settings.carry) : undefined,
+    carried: carried && linear.packed(carried),
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   });
-  return { traced, drawn, blocks };
+  return { traced, drawn, blocks: blocks.map(linear.restored) };
 }
 
 /** Name under which the state holds the last direction of a parameter, for SPRING's momentum. */

@@ -3,6 +3,7 @@
  *
  *   q(d) = gᵀd + ½ dᵀFd,   dᵀFd = (1/N) ‖Σ_l S_l d_l‖²      all layers coupled, whatever the structure is
  */
+import { linearScores } from "../../curvature/images.ts";
 import { type FisherType, scoreProduct, traceScores } from "../../fisher/index.ts";
 import type { SymbolicTensor } from "../../graph/index.ts";
 import { add, input, multiply, type NamedOutputs, squaredNorm, subtract, sum } from "../../graph/index.ts";
@@ -32,10 +33,12 @@ export function traceQuadraticModel(
   const gradient = traceNamedGradient(likelihood, traced, { shared: true });
   const slope = [...step].map(([name, d]) => sum(multiply(d, gradient.get(name)!))).reduce(add);
   const scores = traceScores(traced.forward, likelihood, traced.targets, fisher, sampledTargets);
-  const along = scores.layers
+  const linear = linearScores(scores, "samples");
+  const packed = linear.packed(step);
+  const along = linear.scores.layers
     .map((layer) => {
-      const bias = layer.bias === undefined ? undefined : step.get(layer.bias);
-      return scoreProduct(layer, { weight: step.get(layer.weight)!, bias });
+      const bias = layer.bias === undefined ? undefined : packed.get(layer.bias);
+      return scoreProduct(layer, { weight: packed.get(layer.weight)!, bias });
     })
     .reduce(add);
   return {

@@ -1,0 +1,159 @@
+/**
+ * Scores of convolution and scale layers, written as scores of linear layers, so that every structure works on them.
+ *
+ * A convolution's row q of S is a sum over positions, Σ_t δ[q,t] ⊗ ā[n(q),t]; a linear layer's is one outer product. Two
+ * linear layers have the same content:
+ *
+ * | form        | inputs                        | deltas      | what it keeps                                         |
+ * | ----------- | ----------------------------- | ----------- | ----------------------------------------------------- |
+ * | `samples`   | S_l itself, (M, P_l)          | 1, (M, 1)   | everything: S_l S_lᵀ, S_l v, S_lᵀu are those of the convolution [Soori21 eq. 11] |
+ * | `positions` | √T·patches, (N·T, F)          | (M·T, O)    | the covariances of patches and derivatives: Ω and Γ of KFC [Grosse16 §3] |
+ *
+ * With (1/(N·T)) in front, the second gives A = (1/N) Σ_nt ā āᵀ and G = (1/(N·T)) Σ_nt δ δᵀ. A scale s = γx̂ + β has rows
+ * [Σ_t δ x̂, Σ_t δ], two numbers a channel, and is always taken in the first form.
+ */
+import {
+  broadcastTo,
+  concatenate,
+  filterProducts,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  scalar,
+  sliceAxis,
+  sum,
+  transpose,
+  unfold,
+} from "../graph/index.ts";
+import type { ConvolutionTap } from "../nn/index.ts";
+import { type LayerVector, vectorMatrix } from "./score-matrix.ts";
+import type { LayerScores } from "./scores.ts";
+
+interface ImageScores {
+  readonly layer: string;
+  readonly weight: string;
+  readonly bias?: string;
+  readonly biasInput: 1;
+  readonly preactivations: SymbolicTensor;
+  readonly rowsPerSample: number;
+}
+
+/** Inputs (N, C, H, W), δ (M, O, H', W'). */
+export interface ConvolutionScores extends ImageScores, Pick<ConvolutionTap, "kernel" | "convolution"> {
+  readonly kind: "convolution";
+  readonly inputs: SymbolicTensor;
+  readonly deltas: SymbolicTensor;
+}
+
+/** x̂ (N, C, …), δ (M, C, …). */
+export interface ScaleScores extends ImageScores {
+  readonly kind: "scale";
+  readonly inputs: SymbolicTensor;
+  readonly deltas: SymbolicTensor;
+}
+
+/** How an image layer is written as a linear one. */
+export type ImageForm = "samples" | "positions";
+
+/** A layer as a linear one, and the way between vectors of the two. */
+export interface LinearForm {
+  readonly linear: LayerScores;
+  /** From the layer's own shapes to the linear layer's. */
+  pack(vector: LayerVector): LayerVector;
+  /** And back. */
+  unpack(vector: LayerVector): LayerVector;
+}
+
+/** The linear layer of an image layer. */
+export function linearForm(scores: ConvolutionScores | ScaleScores, form: ImageForm): LinearForm {
+  return form === "positions" && scores.kind === "convolution" ? byPositions(scores) : bySamples(scores);
+}
+
+/** One unit whose inputs are the rows of S_l, parameters row-major in [W b]. */
+function bySamples(scores: ConvolutionScores | ScaleScores): LinearForm {
+  const { layer, weight, bias, deltas } = scores;
+  const rows = sampleRows(scores);
+  const [count, units, width] = rows.shape;
+  const linear: LayerScores = {
+    ...{ kind: "linear", layer, weight, biasInput: 1, rowsPerSample: 1 },
+    inputs: reshape(rows, [count, units * width]),
+    deltas: broadcastTo(scalar(1, deltas.dtype), [count, 1]),
+    preactivations: scores.preactivations,
+  };
+  const features = width - (bias === undefined ? 0 : 1);
+  const shape = weightShape(scores);
+  return {
+    linear,
+    pack: (vector) => ({
+      weight: reshape(vectorMatrix({ ...vector, weight: reshape(vector.weight, [units, features]) }), [
+        1,
+        units * width,
+      ]),
+    }),
+    unpack(vector) {
+      const matrix = reshape(vector.weight, [units, width]);
+      if (bias === undefined) return { weight: reshape(matrix, shape) };
+      return {
+        weight: reshape(sliceAxis(matrix, 1, 0, features), shape),
+        bias: reshape(sliceAxis(matrix, 1, features, width), [units]),
+      };
+    },
+  };
+}
+
+/** The rows of S_l, unit by unit: (M, O, F̄), the bias's last. */
+export function sampleRows(scores: ConvolutionScores | ScaleScores): SymbolicTensor {
+  const { inputs, deltas, bias, rowsPerSample } = scores;
+  const samples = inputs.shape[0];
+  const [rows, units] = deltas.shape;
+  const parts = Array.from({ length: rowsPerSample }, (_, k) => {
+    const own = sliceAxis(deltas, 0, k * samples, (k + 1) * samples);
+    if (scores.kind === "convolution") {
+      const { kernel, convolution } = scores;
+      return reshape(filterProducts(inputs, own, kernel, convolution, "each"), [samples, units, -1]);
+    }
+    return reshape(overPositions(multiply(own, inputs)), [samples, units, 1]);
+  });
+  const weights = concatenate(parts);
+  if (bias === undefined) return weights;
+  return concatenate([weights, reshape(overPositions(deltas), [rows, units, 1])], 2);
+}
+
+/** Σ over all axes but the first two. */
+function overPositions(x: SymbolicTensor): SymbolicTensor {
+  return x.rank === 2 ? x : sum(x, x.shape.map((_, axis) => axis).slice(2));
+}
+
+/** One row for each position. @throws Error for several groups, which see different inputs */
+function byPositions(scores: ConvolutionScores): LinearForm {
+  const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample } = scores;
+  const samples = inputs.shape[0];
+  const units = deltas.shape[1];
+  const patches = unfold(inputs, kernel, convolution);
+  const [, groups, features, positions] = patches.shape;
+  if (groups > 1) throw new Error(`${layer}: ${groups} groups have no common patches`);
+  const root = Math.sqrt(positions);
+  const linear: LayerScores = {
+    ...{ kind: "linear", layer, weight, bias, biasInput: root, rowsPerSample },
+    inputs: multiply(reshape(transpose(patches, [0, 3, 1, 2]), [samples * positions, features]), root),
+    deltas: toRows(deltas),
+    preactivations: toRows(scores.preactivations),
+  };
+  return {
+    linear,
+    pack: (vector) => ({ ...vector, weight: reshape(vector.weight, [units, features]) }),
+    unpack: (vector) => ({ ...vector, weight: reshape(vector.weight, weightShape(scores)) }),
+  };
+}
+
+/** (…, O, H', W') → (…·H'·W', O). */
+function toRows(x: SymbolicTensor): SymbolicTensor {
+  return reshape(transpose(x, [0, 2, 3, 1]), [-1, x.shape[1]]);
+}
+
+/** Shape of the parameter `weight`. */
+function weightShape(scores: ConvolutionScores | ScaleScores): number[] {
+  const units = scores.deltas.shape[1];
+  if (scores.kind === "scale") return [units];
+  return [units, scores.inputs.shape[1] / scores.convolution.groups, ...scores.kernel];
+}
