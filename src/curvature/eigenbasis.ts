@@ -99,7 +99,7 @@ export function rotate(batch: LayerScores, slots: SlotSymbols): LayerScores {
 }
 
 /** U_Gᵀ g U_A, (O, F̄), from the gradient's factors where they are at hand and that is cheaper. */
-export function intoBasis(
+export function gradientInBasis(
   gradient: LayerVector,
   slots: SlotSymbols,
   factors: LayerScores | undefined,
@@ -108,9 +108,16 @@ export function intoBasis(
     const { inputs, deltas } = rotate(factors, slots);
     return matmul(multiply(deltas, 1 / inputs.shape[0]), inputs, { transposeA: true });
   }
-  const { weightBasis, biasBasis, outputBasis } = slots;
+  return intoBasis(vectorMatrix(gradient), slots);
+}
+
+/** U_Gᵀ X U_A of matrices (…, O, F̄). */
+export function intoBasis(
+  matrices: SymbolicTensor,
+  { weightBasis, biasBasis, outputBasis }: SlotSymbols,
+): SymbolicTensor {
   const basis = biasBasis ? concatenate([weightBasis, biasBasis]) : weightBasis;
-  return matmul(matmul(outputBasis, vectorMatrix(gradient), { transposeA: true }), basis);
+  return matmul(matmul(outputBasis, matrices, { transposeA: true }), basis);
 }
 
 /** U_G X U_Aᵀ for X (O, F̄). */

@@ -22,10 +22,18 @@
  * the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same batches.
  */
 import { type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, divide, multiply, sum } from "../graph/index.ts";
+import { add, divide, multiply, type SymbolicTensor, square, sum } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock } from "./block.ts";
-import { basisSlots, intoBasis, outOfBasis, refreshBasis, rotate, writeProducts } from "./eigenbasis.ts";
+import type { CurvatureBlock, SlotSymbols } from "./block.ts";
+import {
+  basisSlots,
+  gradientInBasis,
+  intoBasis,
+  outOfBasis,
+  refreshBasis,
+  rotate,
+  writeProducts,
+} from "./eigenbasis.ts";
 import {
   checkKronecker,
   checkMemory,
@@ -47,6 +55,7 @@ export function ekfacStructure(settings: KroneckerSettings): Structure {
   checkKronecker(settings, "scaleEvery");
   return {
     name: "ekfac",
+    images: "positions",
     averaging: factorAveraging(settings),
     blocks: ({ layers, samples }, { memoryLimit }) =>
       layers.map((layer) => ekfacBlock(layer, samples, memoryLimit)),
@@ -70,13 +79,14 @@ function ekfacBlock(layer: LayerScores, samples: number, memoryLimit: number): C
       dimension: Math.max(inputs, outputs),
       memoryBytes,
     },
-    statistics: { inputs: layer.inputs, deltas: layer.deltas },
+    statistics: layer.scoreRows
+      ? { scoreRows: layer.scoreRows }
+      : { inputs: layer.inputs, deltas: layer.deltas },
     averages: factorAverages(layer),
     settled: {
       specs: { scale: { shape: [outputs, inputs], dtype }, scaleTotal: { shape: [], dtype } },
       trace(slots) {
-        const rotated = rotate({ ...layer, inputs: slots.inputs, deltas: slots.deltas }, slots);
-        const scale = multiply(squaredScores(rotated).weight, 1 / samples);
+        const scale = multiply(squaredInBasis(layer, slots), 1 / samples);
         return { scale, scaleTotal: sum(scale) };
       },
     },
@@ -96,8 +106,16 @@ function ekfacBlock(layer: LayerScores, samples: number, memoryLimit: number): C
     },
     factored: factorsAreCheaper(layer),
     stale([gradient], slots, factors) {
-      const rotated = intoBasis(gradient, slots, factors?.[0]);
+      const rotated = gradientInBasis(gradient, slots, factors?.[0]);
       return [outOfBasis(divide(rotated, add(slots.scale, slots.damping)), slots)];
     },
   };
+}
+
+/** Σ_q (U_Gᵀ S_q U_A)², (O, F̄), S_q the kept rows of S as matrices. */
+function squaredInBasis(layer: LayerScores, slots: SlotSymbols): SymbolicTensor {
+  if (!layer.scoreRows) {
+    return squaredScores(rotate({ ...layer, inputs: slots.inputs, deltas: slots.deltas }, slots)).weight;
+  }
+  return sum(square(intoBasis(slots.scoreRows, slots)), [0]);
 }

@@ -15,7 +15,7 @@ import type { LayerScores } from "../fisher/index.ts";
 import { multiply } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock } from "./block.ts";
-import { basisSlots, intoBasis, outOfBasis, refreshBasis, writeProducts } from "./eigenbasis.ts";
+import { basisSlots, gradientInBasis, outOfBasis, refreshBasis, writeProducts } from "./eigenbasis.ts";
 import { checkMemory, factorAverages, factorOrders, factorRefusal, factorsAreCheaper } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 
@@ -48,7 +48,7 @@ export function kfacEigenBlock(layer: LayerScores, memoryLimit: number): Curvatu
     },
     factored: factorsAreCheaper(layer),
     stale([gradient], slots, factors) {
-      const rotated = intoBasis(gradient, slots, factors?.[0]);
+      const rotated = gradientInBasis(gradient, slots, factors?.[0]);
       return [outOfBasis(multiply(rotated, slots.inverseScale), slots)];
     },
   };

@@ -32,6 +32,7 @@ import {
   type LayerScores,
   layerDimension,
   type Scores,
+  scoreProduct,
   splitVector,
   totalDimension,
   transposedProduct,
@@ -57,7 +58,7 @@ import { fisherMatrix, parameterSpaceMemory } from "./parameter-space.ts";
 import { blockParameters } from "./partition.ts";
 import { requireMemory, solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
-import { correctedGradient, projectedGradient } from "./woodbury.ts";
+import { correctedGradient, correctedVector, projectedGradient } from "./woodbury.ts";
 
 /** Σ = I is handed to the block-diagonal structure, which solves layer by layer. */
 export function layerWiseStructure(coupling: CouplingOption): Structure {
@@ -152,14 +153,21 @@ function sampleSpace(
           )
       : undefined,
     factored: residual === undefined,
-    stale(_, slots, factors) {
+    stale(gradient, slots, factors) {
       const scores = kept(slots);
-      const products = scores.map((layer, l) => reshape(projectedGradient(layer, factors![l]), [1, rows]));
+      const products = scores.map((layer, l) => {
+        const product = factors ? projectedGradient(layer, factors[l]) : scoreProduct(layer, gradient[l]);
+        return reshape(product, [1, rows]);
+      });
       const coupled = matmul(constant(sigma, [count, count], dtype), concatenate(products));
       const solved = matmul(slots.inverse, reshape(coupled, [order, 1]));
       const corrections = combining(slots, reshape(solved, [order]));
       const scale = reciprocal(slots.damping);
-      return scores.map((layer, l) => correctedGradient(layer, corrections[l], factors![l], scale));
+      return scores.map((layer, l) =>
+        factors
+          ? correctedGradient(layer, corrections[l], factors[l], scale)
+          : correctedVector(layer, corrections[l], gradient[l], scale),
+      );
     },
   };
 }

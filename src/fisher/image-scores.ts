@@ -138,6 +138,7 @@ function byPositions(scores: ConvolutionScores): LinearForm {
     inputs: multiply(reshape(transpose(patches, [0, 3, 1, 2]), [samples * positions, features]), root),
     deltas: toRows(deltas),
     preactivations: toRows(scores.preactivations),
+    scoreRows: sampleRows(scores),
   };
   return {
     linear,

@@ -53,6 +53,8 @@ export interface LayerScores {
   readonly deltas: SymbolicTensor;
   /** r = M/N. */
   readonly rowsPerSample: number;
+  /** The rows of S as matrices, (M, O, F̄), where rows of a and δ are positions, of which several make one row of S. */
+  readonly scoreRows?: SymbolicTensor;
 }
 
 /** The scores of linear layers. */
