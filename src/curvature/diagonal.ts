@@ -14,8 +14,8 @@
  * | tr F             | `trace`                         | ()          |
  * | λ                | `damping`                       | ()          |
  */
-import { type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, multiply, reciprocal, type SymbolicTensor, sum } from "../graph/index.ts";
+import { type LayerVector, squaredScores } from "../fisher/index.ts";
+import { add, multiply, reciprocal, type SymbolicTensor, square, sum } from "../graph/index.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec } from "./block.ts";
 import { failed } from "./factorize.ts";
@@ -24,13 +24,25 @@ import type { Structure } from "./structure.ts";
 
 export const diagonalStructure: Structure = {
   name: "diagonal",
-  blocks: ({ layers, samples }, { stale }) => layers.map((layer) => diagonalBlock(layer, samples, stale)),
+  blocks: ({ layers, samples }, { stale }) =>
+    layers.map((layer) => diagonalBlock(layer, squaredScores(layer), samples, stale)),
+  unitBlock(layer, { samples }, { stale }) {
+    const squares = layer.vector(sum(square(layer.rows), [0]));
+    return diagonalBlock(layer, squares, samples, stale);
+  },
 };
 
-/** @param keepsInverse whether stale directions will be read */
-function diagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolean): CurvatureBlock {
-  const { weight, bias } = squaredScores(layer);
-  const { dtype } = layer.deltas;
+/**
+ * @param squares Σ_q s_q², laid out like the parameters
+ * @param keepsInverse whether stale directions will be read
+ */
+function diagonalBlock(
+  layer: CurvatureBlock["layers"][number],
+  { weight, bias }: LayerVector,
+  samples: number,
+  keepsInverse: boolean,
+): CurvatureBlock {
+  const { dtype } = weight;
   const size = weight.size + (bias?.size ?? 0);
   const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
   const trace = bias ? add(sum(weight), sum(bias)) : sum(weight);

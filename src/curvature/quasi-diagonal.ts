@@ -20,7 +20,13 @@
  * | tr F                  | `trace`        | ()     |
  * | λ                     | `damping`      | ()     |
  */
-import { biasCoupling, type LayerScores, squaredScores } from "../fisher/index.ts";
+import {
+  biasCoupling,
+  type LayerScores,
+  squaredScores,
+  type UnitScores,
+  vectorMatrix,
+} from "../fisher/index.ts";
 import {
   add,
   maximum,
@@ -28,6 +34,8 @@ import {
   reciprocal,
   reshape,
   type SymbolicTensor,
+  sliceAxis,
+  square,
   subtract,
   sum,
 } from "../graph/index.ts";
@@ -42,22 +50,73 @@ export const quasiDiagonalStructure: Structure = {
   name: "quasi-diagonal",
   blocks: (scores, context) =>
     scores.layers.flatMap((layer) => {
-      if (layer.bias !== undefined) return [quasiDiagonalBlock(layer, scores.samples, context.stale)];
+      if (layer.bias !== undefined) {
+        return [quasiDiagonalBlock(layer, denseSums(layer), scores.samples, context.stale)];
+      }
       const [block] = diagonalStructure.blocks({ ...scores, layers: [layer] }, context);
-      return [
-        {
-          ...block,
-          report: { ...block.report, note: "no bias: the diagonal in place of the quasi-diagonal" },
-        },
-      ];
+      return [withoutBias(block)];
     }),
+  unitBlock(layer, scores, context) {
+    if (layer.bias === undefined) return withoutBias(diagonalStructure.unitBlock!(layer, scores, context));
+    const block = quasiDiagonalBlock(layer, unitSums(layer), scores.samples, context.stale);
+    return {
+      ...block,
+      stale([gradient], slots) {
+        const matrix = layer.matrix(gradient);
+        const [units, width] = matrix.shape;
+        const own = {
+          weight: sliceAxis(matrix, 1, 0, width - 1),
+          bias: reshape(sliceAxis(matrix, 1, width - 1, width), [units]),
+        };
+        return block.stale([own], slots).map((direction) => layer.vector(vectorMatrix(direction)));
+      },
+    };
+  },
 };
 
-/** @param keepsInverse whether stale directions will be read */
-function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: boolean): CurvatureBlock {
-  const { dtype } = layer.deltas;
+function withoutBias(block: CurvatureBlock): CurvatureBlock {
+  const note = "no bias: the diagonal in place of the quasi-diagonal";
+  return { ...block, report: { ...block.report, note } };
+}
+
+/** The three sums over score rows that the structure is made of, and the vectors that it works on. */
+interface Sums {
+  /** Σ_q s_oi², (O, F). */
+  readonly weight: SymbolicTensor;
+  /** Σ_q s_o0², (O). */
+  readonly bias: SymbolicTensor;
+  /** Σ_q s_o0 s_oi, (O, F). */
+  readonly coupling: SymbolicTensor;
+  /** M. */
+  readonly rows: number;
+}
+
+function denseSums(layer: LayerScores): Sums {
   const { weight, bias } = squaredScores(layer);
-  const rounding = layer.deltas.shape[0] * (dtype === "float64" ? Number.EPSILON : 2 ** -23);
+  return { weight, bias: bias!, coupling: biasCoupling(layer), rows: layer.deltas.shape[0] };
+}
+
+function unitSums({ rows }: UnitScores): Sums {
+  const [count, units, width] = rows.shape;
+  const squares = sum(square(rows), [0]);
+  const fromBias = sliceAxis(rows, 2, width - 1, width);
+  return {
+    weight: sliceAxis(squares, 1, 0, width - 1),
+    bias: reshape(sliceAxis(squares, 1, width - 1, width), [units]),
+    coupling: sum(multiply(sliceAxis(rows, 2, 0, width - 1), fromBias), [0]),
+    rows: count,
+  };
+}
+
+/** @param keepsInverse whether stale directions will be read */
+function quasiDiagonalBlock(
+  layer: CurvatureBlock["layers"][number],
+  { weight, bias, coupling, rows }: Sums,
+  samples: number,
+  keepsInverse: boolean,
+): CurvatureBlock {
+  const { dtype } = weight;
+  const rounding = rows * (dtype === "float64" ? Number.EPSILON : 2 ** -23);
   const mean = (x: SymbolicTensor) => multiply(x, 1 / samples);
   const column = (x: SymbolicTensor) => reshape(x, [-1, 1]);
   const inverses = (slots: SlotSymbols): SlotSymbols => {
@@ -69,7 +128,7 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: b
   const kept: Record<string, SlotSpec> = {
     ratio: { shape: weight.shape, dtype },
     inversePivot: { shape: weight.shape, dtype },
-    inverseBias: { shape: bias!.shape, dtype },
+    inverseBias: { shape: bias.shape, dtype },
   };
   return {
     layers: [layer],
@@ -78,13 +137,13 @@ function quasiDiagonalBlock(layer: LayerScores, samples: number, keepsInverse: b
       structure: "quasi-diagonal",
       solver: "elementwise",
       dimension: 2,
-      memoryBytes: bytesPerElement(dtype) * (2 * weight.size + bias!.size) * (keepsInverse ? 2 : 1),
+      memoryBytes: bytesPerElement(dtype) * (2 * weight.size + bias.size) * (keepsInverse ? 2 : 1),
     },
     statistics: {
       weight: mean(weight),
-      bias: mean(bias!),
-      coupling: mean(biasCoupling(layer)),
-      trace: mean(add(sum(weight), sum(bias!))),
+      bias: mean(bias),
+      coupling: mean(coupling),
+      trace: mean(add(sum(weight), sum(bias))),
     },
     refreshed: { damping: { shape: [], dtype }, ...(keepsInverse && kept) },
     refresh(slots, { damping }) {

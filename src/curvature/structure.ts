@@ -1,5 +1,5 @@
 /** A structure of the Fisher approximation: how score matrices become blocks. */
-import type { ImageForm, Scores } from "../fisher/index.ts";
+import type { ImageForm, Scores, UnitScores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import type { BuiltModel, Likelihood, Pass } from "../nn/index.ts";
 import type { CurvatureBlock } from "./block.ts";
@@ -45,6 +45,12 @@ export interface Structure {
   readonly averaging?: Averaging;
   /** How convolutions are written for it as linear layers; default `"samples"`. */
   readonly images?: ImageForm;
+  /** The block of an image layer, for structures that treat its units one by one; otherwise image layers come as `images` says. */
+  unitBlock?(
+    layer: UnitScores,
+    scores: Pick<Scores, "samples" | "residual">,
+    context: StructureContext,
+  ): CurvatureBlock;
   /** Whether blocks take `carried`; default false. */
   readonly carries?: boolean;
   /** The blocks of a batch's traced scores. */

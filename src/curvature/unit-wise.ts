@@ -49,18 +49,20 @@ import {
   sqrt,
   transpose,
 } from "../graph/index.ts";
-import { bytesPerElement, type TypedArray } from "../tensor.ts";
+import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
 import { requireMemory, solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
 import { solveSystems } from "./systems.ts";
+import { applyInverse, part, unitRowsBlock } from "./unit-rows.ts";
 import { correctedGradient, inputsByGradient } from "./woodbury.ts";
 
 export const unitWiseStructure: Structure = {
   name: "unit-wise",
   blocks: ({ layers, residual, samples }, context) =>
     layers.map((layer) => unitWiseBlock({ layers: [layer], residual, samples }, context)),
+  unitBlock: (layer, scores, context) => unitRowsBlock(layer, scores, context),
 };
 
 function unitWiseBlock(scores: Scores, context: StructureContext): CurvatureBlock {
@@ -217,18 +219,6 @@ function loadKernel(
       matrix[start + column] = scale * scales[column * units + unit] * gram[start + column];
     }
   }
-}
-
-/** The unit's part of an array that holds all units' parts in turn. */
-function part<Data extends TypedArray>(array: Data, unit: number, units: number): Data {
-  const size = array.length / units;
-  return array.subarray(unit * size, (unit + 1) * size) as Data;
-}
-
-/** The product of every unit's inverse, (O, n, n), with its row of b, (O, n). */
-function applyInverse(inverse: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
-  const [units, order] = b.shape;
-  return reshape(matmul(inverse, reshape(b, [units, order, 1])), [units, order]);
 }
 
 /** Bytes of the slots, of what forming them takes and of the float64 factorization. */

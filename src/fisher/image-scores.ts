@@ -124,6 +124,32 @@ function overPositions(x: SymbolicTensor): SymbolicTensor {
   return x.rank === 2 ? x : sum(x, x.shape.map((_, axis) => axis).slice(2));
 }
 
+/** The rows of S_l unit by unit, and vectors of the layer as matrices of one row a unit. */
+export interface UnitScores {
+  readonly layer: string;
+  readonly weight: string;
+  readonly bias?: string;
+  /** (M, O, F̄), the bias's column last. */
+  readonly rows: SymbolicTensor;
+  /** (O, F̄). */
+  matrix(vector: LayerVector): SymbolicTensor;
+  /** And back. */
+  vector(matrix: SymbolicTensor): LayerVector;
+}
+
+/** An image layer unit by unit. */
+export function unitScores(scores: ConvolutionScores | ScaleScores): UnitScores {
+  const { layer, weight, bias } = scores;
+  const { pack, unpack } = bySamples(scores);
+  const rows = sampleRows(scores);
+  const [, units, width] = rows.shape;
+  return {
+    ...{ layer, weight, bias, rows },
+    matrix: (vector) => reshape(pack(vector).weight, [units, width]),
+    vector: (matrix) => unpack({ weight: reshape(matrix, [1, units * width]) }),
+  };
+}
+
 /** One row for each position. @throws Error for several groups, which see different inputs */
 function byPositions(scores: ConvolutionScores): LinearForm {
   const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample } = scores;

@@ -1,7 +1,8 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
-import type { SlotSpec } from "../../curvature/block.ts";
+import type { CurvatureBlock, SlotSpec } from "../../curvature/block.ts";
 import { linearScores } from "../../curvature/images.ts";
-import { traceScores } from "../../fisher/index.ts";
+import type { Structure, StructureContext } from "../../curvature/structure.ts";
+import { type TracedScores, traceScores, unitScores } from "../../fisher/index.ts";
 import { input, multiply, type SymbolicTensor } from "../../graph/index.ts";
 import type { Problem } from "../optimizer.ts";
 import { type TracedBatch, traceBatch } from "../program/traced-batch.ts";
@@ -21,15 +22,31 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
   const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, sampled);
   const linear = linearScores(scores, structure.images ?? "samples");
   const carried = settings.carry > 0 ? carriedDirections(problem, settings.carry) : undefined;
-  const blocks = structure.blocks(linear.scores, {
+  const context: StructureContext = {
     solver: settings.solver,
     memoryLimit: problem.memoryLimit,
     stale: settings.refreshEvery > 1,
     damping: settings.damping.initial,
     carried: carried && linear.packed(carried),
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
-  });
-  return { traced, drawn, blocks: blocks.map(linear.restored) };
+  };
+  const blocks = structure.unitBlock
+    ? layerBlocks(structure, scores, context)
+    : structure.blocks(linear.scores, context).map(linear.restored);
+  return { traced, drawn, blocks };
+}
+
+/** Linear layers' own blocks, image layers' by their units. */
+function layerBlocks(
+  structure: Structure,
+  scores: TracedScores,
+  context: StructureContext,
+): CurvatureBlock[] {
+  return scores.layers.flatMap((layer) =>
+    layer.kind === "linear"
+      ? structure.blocks({ ...scores, layers: [layer] }, context)
+      : [structure.unitBlock!(unitScores(layer), scores, context)],
+  );
 }
 
 /** Name under which the state holds the last direction of a parameter, for SPRING's momentum. */
