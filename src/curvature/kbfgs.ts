@@ -60,6 +60,7 @@ export function kbfgsStructure(options: KbfgsStructureOptions): Structure {
   return {
     name,
     averaging: { every: Infinity, decay: (update) => (update === 1 ? 0 : options.decay) }, // at refreshes alone
+    images: "positions",
     blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, options)),
   };
 }

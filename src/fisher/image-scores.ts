@@ -66,7 +66,12 @@ export interface LinearForm {
 
 /** The linear layer of an image layer. */
 export function linearForm(scores: ConvolutionScores | ScaleScores, form: ImageForm): LinearForm {
-  return form === "positions" && scores.kind === "convolution" ? byPositions(scores) : bySamples(scores);
+  return form === "positions" && hasPatches(scores) ? byPositions(scores) : bySamples(scores);
+}
+
+/** Whether all units of a layer see the same patches. */
+export function hasPatches(scores: ConvolutionScores | ScaleScores): scores is ConvolutionScores {
+  return scores.kind === "convolution" && scores.convolution.groups === 1;
 }
 
 /** One unit whose inputs are the rows of S_l, parameters row-major in [W b]. */
@@ -150,14 +155,13 @@ export function unitScores(scores: ConvolutionScores | ScaleScores): UnitScores 
   };
 }
 
-/** One row for each position. @throws Error for several groups, which see different inputs */
+/** One row for each position, for a single group: several see different inputs. */
 function byPositions(scores: ConvolutionScores): LinearForm {
   const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample } = scores;
   const samples = inputs.shape[0];
   const units = deltas.shape[1];
   const patches = unfold(inputs, kernel, convolution);
-  const [, groups, features, positions] = patches.shape;
-  if (groups > 1) throw new Error(`${layer}: ${groups} groups have no common patches`);
+  const [, , features, positions] = patches.shape;
   const root = Math.sqrt(positions);
   const linear: LayerScores = {
     ...{ kind: "linear", layer, weight, bias, biasInput: root, rowsPerSample },

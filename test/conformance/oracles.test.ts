@@ -50,7 +50,7 @@ describe("oracles", { skip: oracleSkip }, () => {
     return trainer;
   };
 
-  for (const oracle of loadOracles("mlp-")) {
+  for (const oracle of loadOracles("")) {
     describe(oracle.name, () => {
       it("outputs, loss and gradient", async () => {
         const trainer = await trainerOf(oracle, natgrad.sgd({ learningRate: 0.1 }));

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
+import { requireLinear } from "../../src/curvature/images.ts";
 import {
   flattenVector,
   gramMatrix,
@@ -50,7 +51,10 @@ async function compute(network: Network, option: (typeof fishers)[number]) {
   const node = ({ shape, data }: typeof batch.targets) =>
     graph.constant(data, shape, likelihood.targets(samples, outputs).dtype === "int32" ? "int32" : "float64");
   const forward = model.build(inputShape).forward(float64(batch.inputs), parameters);
-  const scores = traceScores(forward, likelihood, node(batch.targets), parseFisher(option), draws.map(node));
+  const scores = requireLinear(
+    "the test",
+    traceScores(forward, likelihood, node(batch.targets), parseFisher(option), draws.map(node)),
+  );
   const rows = scores.layers[0].deltas.shape[0];
   const random = new Random(network.seed);
   const u = normal(random, [rows]);

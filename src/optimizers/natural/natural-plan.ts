@@ -284,9 +284,14 @@ export class NaturalPlan {
 
   /** What blocks learn from, of the proposed parameters on the same batch. */
   observation(): Promise<StepProgram> {
-    const { fisher } = this.#settings;
     return this.program("observation", (traced) => {
-      const observed = traceObservation(this.#problem, traced, fisher, this.#sampledTargets, this.blocks);
+      const observed = traceObservation(
+        this.#problem,
+        traced,
+        this.#settings,
+        this.#sampledTargets,
+        this.blocks,
+      );
       const evolved = this.blocks.map((block, b) => {
         const averages = this.averages.inputs(b, block, PROPOSED);
         return averageOutputs(b, block.observation?.evolve?.(this.slotInputs(b), averages) ?? {});

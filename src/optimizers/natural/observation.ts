@@ -1,7 +1,7 @@
 /** What is seen from the parameters that a step proposes, on the batch of that step. */
 import type { CurvatureBlock } from "../../curvature/block.ts";
 import { linearScores } from "../../curvature/images.ts";
-import { type FisherType, type ImageForm, traceLoss, traceScores } from "../../fisher/index.ts";
+import { traceLoss, traceScores } from "../../fisher/index.ts";
 import {
   add,
   input,
@@ -16,6 +16,7 @@ import type { Problem } from "../optimizer.ts";
 import { PROPOSED } from "../program/step-program.ts";
 import { parameterInput, type TracedBatch, traceBatch } from "../program/traced-batch.ts";
 import { slotName } from "./directions.ts";
+import type { NaturalSettings } from "./natural-method.ts";
 
 /** The forward pass and the loss L(θ'). */
 export function traceProposed(
@@ -59,14 +60,13 @@ export function penaltyChange(
 export function traceObservation(
   problem: Problem,
   traced: TracedBatch,
-  fisher: FisherType,
+  { fisher, structure }: Pick<NaturalSettings, "fisher" | "structure">,
   sampledTargets: readonly SymbolicTensor[],
   blocks: readonly CurvatureBlock[],
-  form: ImageForm = "samples",
 ): NamedOutputs {
   const { forward } = traceProposed(problem, traced);
   const proposed = traceScores(forward, problem.likelihood, traced.targets, fisher, sampledTargets);
-  const { layers } = linearScores(proposed, form).scores;
+  const { layers } = linearScores(proposed, structure.images ?? "samples").scores;
   const scores = new Map(layers.map((layer) => [layer.weight, layer]));
   const outputs: Record<string, SymbolicTensor> = {};
   blocks.forEach(({ observation, layers: own }, b) => {

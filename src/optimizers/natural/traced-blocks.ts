@@ -2,7 +2,8 @@
 import type { CurvatureBlock, SlotSpec } from "../../curvature/block.ts";
 import { linearScores } from "../../curvature/images.ts";
 import type { Structure, StructureContext } from "../../curvature/structure.ts";
-import { type TracedScores, traceScores, unitScores } from "../../fisher/index.ts";
+import { unitRowsBlock } from "../../curvature/unit-rows.ts";
+import { hasPatches, type TracedScores, traceScores, unitScores } from "../../fisher/index.ts";
 import { input, multiply, type SymbolicTensor } from "../../graph/index.ts";
 import type { Problem } from "../optimizer.ts";
 import { type TracedBatch, traceBatch } from "../program/traced-batch.ts";
@@ -30,23 +31,27 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
     carried: carried && linear.packed(carried),
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   };
-  const blocks = structure.unitBlock
+  const separate = structure.unitBlock !== undefined || structure.images === "positions";
+  const blocks = separate
     ? layerBlocks(structure, scores, context)
     : structure.blocks(linear.scores, context).map(linear.restored);
   return { traced, drawn, blocks };
 }
 
-/** Linear layers' own blocks, image layers' by their units. */
+/** The blocks of a structure that takes layers one by one; exact blocks of the units where a layer has no common patches. */
 function layerBlocks(
   structure: Structure,
   scores: TracedScores,
   context: StructureContext,
 ): CurvatureBlock[] {
-  return scores.layers.flatMap((layer) =>
-    layer.kind === "linear"
-      ? structure.blocks({ ...scores, layers: [layer] }, context)
-      : [structure.unitBlock!(unitScores(layer), scores, context)],
-  );
+  const byUnits = structure.unitBlock ?? unitRowsBlock;
+  return scores.layers.flatMap((layer) => {
+    if (layer.kind !== "linear" && (structure.unitBlock || !hasPatches(layer))) {
+      return [byUnits(unitScores(layer), scores, context)];
+    }
+    const linear = linearScores({ ...scores, layers: [layer] }, "positions");
+    return structure.blocks(linear.scores, context).map(linear.restored);
+  });
 }
 
 /** Name under which the state holds the last direction of a parameter, for SPRING's momentum. */
