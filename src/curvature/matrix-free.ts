@@ -39,6 +39,7 @@ export function matrixFreeStructure(
 ): Structure {
   return {
     name,
+    images: "none",
     blocks(scores, { network }) {
       const { layers, samples } = scores;
       const preconditioned = preconditioner === "diagonal";
