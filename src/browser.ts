@@ -4,6 +4,7 @@ export type { SolverOption } from "./curvature/solver.ts";
 export * from "./data/browser.ts";
 export { RunError, UsageError } from "./errors.ts";
 export type { FisherOption } from "./fisher/index.ts";
+export * from "./models/index.ts";
 export * from "./nn/index.ts";
 export * from "./optimizers/index.ts";
 export { Random } from "./random.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Model } from "../../src/index.ts";
-import { denseNet, mobileNetV2, threeC1F, wideResNet } from "../../src/models/index.ts";
+import { denseNet, mobileNetV2, threeC1F, wideResNet } from "../../src/index.ts";
 import { sizeOf } from "../../src/tensor.ts";
 
 const square = (kernel: number, inputs: number, outputs: number) => kernel * kernel * inputs * outputs;

@@ -91,7 +91,7 @@ export function muon(options: MuonOptions = {}): Optimizer {
 /** Whether a parameter is a weight matrix that Muon takes. */
 function isMatrix({ name, shape }: ParameterPlace, { model }: Problem, matrices: "hidden" | "all"): boolean {
   if (shape.length !== 2 || matrices === "all") return shape.length === 2;
-  const weights = [...model.parameters].filter(([, other]) => other.shape.length === 2);
+  const weights = [...model.parameters].filter(([, other]) => other.shape.length > 1);
   return name !== weights[0][0] && name !== weights[weights.length - 1][0];
 }
 

@@ -8,7 +8,7 @@
  */
 import type { SlotArrays, SlotSymbols } from "../../curvature/block.ts";
 import { traceLoss } from "../../fisher/index.ts";
-import { add, input, type SymbolicTensor, squaredNorm, subtract, sum } from "../../graph/index.ts";
+import { add, input, reshape, type SymbolicTensor, squaredNorm, subtract, sum } from "../../graph/index.ts";
 import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
@@ -22,7 +22,7 @@ import {
   traceBuffers,
   traceNamedGradient,
 } from "../program/traced-batch.ts";
-import type { Preconditioner } from "./preconditioner.ts";
+import { matrixShape, type Preconditioner } from "./preconditioner.ts";
 
 /** A method's preconditioners by parameter, and the arrays that its programs share. */
 export interface PlanContext {
@@ -106,7 +106,10 @@ export class PreconditionedPlan {
       const slots = this.#traceSettled(outputs);
       for (const [name, gradient] of this.#gathered()) {
         const preconditioner = this.#context.preconditioners.get(name)!;
-        outputs[directionName(name)] = preconditioner.direction?.(gradient, slots(name)) ?? gradient;
+        outputs[directionName(name)] = reshape(
+          preconditioner.direction?.(gradient, slots(name)) ?? gradient,
+          direction.get(name)!.shape,
+        );
       }
       return outputs;
     });
@@ -137,7 +140,7 @@ export class PreconditionedPlan {
     const { forward, targets } = this.#traced;
     return {
       loss: traceLoss(forward, likelihood, targets),
-      gradients: traceNamedGradient(likelihood, this.#traced),
+      gradients: asMatrices(traceNamedGradient(likelihood, this.#traced)),
     };
   }
 
@@ -185,10 +188,10 @@ export class PreconditionedPlan {
     for (const [name, { shape }] of model.parameters) {
       const parameter = input(parameterInput(name), shape, dtype);
       const { step, state, guard } = preconditioners.get(name)!.update({
-        ...{ parameter, gradient: gradients.get(name)!, scalars: numbers },
+        ...{ parameter: asMatrix(parameter), gradient: gradients.get(name)!, scalars: numbers },
         ...{ state: this.#stateInputs(name), slots: slots(name) },
       });
-      outputs[NEXT + parameterInput(name)] = subtract(parameter, step);
+      outputs[NEXT + parameterInput(name)] = subtract(parameter, reshape(step, shape));
       for (const [slot, node] of Object.entries(state)) outputs[NEXT + stateName(name, slot)] = node;
       squares.push(squaredNorm(step));
       if (guard) guards.push(guard);
@@ -199,9 +202,10 @@ export class PreconditionedPlan {
 
   #gathered(): Map<string, SymbolicTensor> {
     const { model, dtype } = this.#context.problem;
-    return new Map(
-      [...model.parameters].map(([name, { shape }]) => [name, input(gradientName(name), shape, dtype)]),
-    );
+    const gradients = [...model.parameters].map(([name, { shape }]) => {
+      return [name, input(gradientName(name), matrixShape(shape), dtype)] as const;
+    });
+    return new Map(gradients);
   }
 
   #stateInputs(parameter: string): SlotSymbols {
@@ -236,4 +240,12 @@ function gradientName(parameter: string): string {
 
 function directionName(parameter: string): string {
   return `direction/${parameter}`;
+}
+
+function asMatrix(x: SymbolicTensor): SymbolicTensor {
+  return reshape(x, matrixShape(x.shape));
+}
+
+function asMatrices(named: ReadonlyMap<string, SymbolicTensor>): Map<string, SymbolicTensor> {
+  return new Map([...named].map(([name, node]) => [name, asMatrix(node)]));
 }

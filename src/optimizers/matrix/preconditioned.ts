@@ -22,6 +22,7 @@ import { allocateSpec, loadBatch, loadBatchAhead, parameterInput } from "../prog
 import { type LearningRate, learningRateAt } from "../schedule.ts";
 import { type PlanContext, PreconditionedPlan, stateName } from "./preconditioned-plan.ts";
 import type { ParameterPlace, Preconditioner } from "./preconditioner.ts";
+import { matrixShape } from "./preconditioner.ts";
 
 export interface RefreshSchedule {
   /** Where in its step a refresh comes. */
@@ -203,11 +204,15 @@ class PreconditionedMethod implements Method {
 /** @param gathers whether gradients are handed from one program to another */
 function createContext(problem: Problem, settings: PreconditionedSettings, gathers: boolean): PlanContext {
   const { model, dtype } = problem;
-  const places = [...model.parameters].map(([name, { shape }]) => ({ name, shape, dtype }));
+  const places = [...model.parameters].map(([name, { shape }]) => {
+    return { name, shape: matrixShape(shape), dtype };
+  });
   const preconditioners = new Map(
     places.map((place) => [place.name, settings.preconditioner(place, problem)] as const),
   );
-  const parameters = places.map(({ name, shape }) => [parameterInput(name), { shape, dtype }] as const);
+  const parameters = [...model.parameters].map(([name, { shape }]) => {
+    return [parameterInput(name), { shape, dtype }] as const;
+  });
   const states = [...preconditioners].flatMap(([parameter, { state }]) =>
     Object.entries(state).map(([slot, spec]) => [stateName(parameter, slot), spec] as const),
   );

@@ -12,6 +12,7 @@ import type { UpdateRule } from "../first-order/rule.ts";
 export interface ParameterPlace {
   /** Full name, `"0.weight"`. */
   readonly name: string;
+  /** One or two axes: a convolution's filters are rows, see {@link matrixShape}. */
   readonly shape: readonly number[];
   readonly dtype: FloatDType;
 }
@@ -92,4 +93,9 @@ export function elementwise(
       return { step, state: slots, ...(rule.divisor && { guard: sum(slots[rule.divisor]) }) };
     },
   };
+}
+
+/** The shape that a parameter is preconditioned in: filters (O, C, k_h, k_w) as the rows of a matrix, all else as it is. */
+export function matrixShape(shape: readonly number[]): readonly number[] {
+  return shape.length > 2 ? [shape[0], sizeOf(shape.slice(1))] : shape;
 }
