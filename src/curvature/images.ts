@@ -33,17 +33,12 @@ export function requireLinear(what: string, { layers, ...rest }: TracedScores): 
   return { ...rest, layers: own };
 }
 
-/**
- * @param form how convolutions are written
- * @throws UsageError where there are any and the form is `"none"`
- */
-export function linearScores(traced: TracedScores, form: ImageForm | "none"): LinearScores {
+/** @param form how convolutions are written */
+export function linearScores(traced: TracedScores, form: ImageForm): LinearScores {
   const forms = new Map<string, { readonly names: Names; readonly form: LinearForm }>();
   const layers = traced.layers.map((layer): LayerScores => {
     if (layer.kind === "linear") return layer;
     const { layer: name, weight, bias } = layer;
-    if (form === "none")
-      throw new UsageError(`this method takes dense layers only, and layer ${name} is a ${layer.kind}`);
     const converted = linearForm(layer, form);
     forms.set(weight, { names: { layer: name, weight, bias }, form: converted });
     return converted.linear;

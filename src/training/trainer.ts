@@ -29,7 +29,6 @@ import {
   sameShape,
   sizeOf,
   type Tensor,
-  toNamedTensors,
 } from "../tensor.ts";
 import {
   type CheckpointSource,
@@ -41,6 +40,7 @@ import {
 } from "./checkpoint.ts";
 import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
 import { type FitOptions, fit } from "./fit.ts";
+import { type NamedPart, readNamed, writeNamed } from "./named-state.ts";
 import type { EpochRecord } from "./run-folder.ts";
 
 export interface TrainerConfig {
@@ -296,23 +296,14 @@ export class Trainer {
 
   /** Copies of the parameters, by name. */
   getParameters(): NamedTensors {
-    return this.#read(this.#problem.model.parameters, parameterInput);
+    this.#checkUsable();
+    return readNamed(this.#method.state, this.#parameters());
   }
 
   /** Copies of the running statistics, by name: `"1.running_mean"`; none without batch normalization. */
   getBuffers(): NamedTensors {
-    return this.#read(this.#problem.model.buffers, bufferInput);
-  }
-
-  #read(
-    specs: ReadonlyMap<string, { readonly shape: readonly number[] }>,
-    nameOf: (name: string) => string,
-  ): NamedTensors {
     this.#checkUsable();
-    const { current } = this.#method.state;
-    return new Map(
-      [...specs].map(([name, { shape }]) => [name, { shape, data: current[nameOf(name)].slice() }] as const),
-    );
+    return readNamed(this.#method.state, this.#buffers());
   }
 
   /**
@@ -321,7 +312,8 @@ export class Trainer {
    * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
    */
   setParameters(named: NamedTensorsLike): void {
-    this.#write("parameter", named, this.#problem.model.parameters, parameterInput);
+    this.#checkIdle();
+    writeNamed(this.#method.state, this.#parameters(), named);
   }
 
   /**
@@ -330,33 +322,8 @@ export class Trainer {
    * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
    */
   setBuffers(named: NamedTensorsLike): void {
-    this.#write("buffer", named, this.#problem.model.buffers, bufferInput);
-  }
-
-  #write(
-    kind: string,
-    named: NamedTensorsLike,
-    specs: ReadonlyMap<string, { readonly shape: readonly number[] }>,
-    nameOf: (name: string) => string,
-  ): void {
     this.#checkIdle();
-    const { current } = this.#method.state;
-    const values = toNamedTensors(named);
-    for (const [name, { shape, data }] of values) {
-      const spec = specs.get(name);
-      if (!spec) {
-        const known = [...specs.keys()].join(", ") || "none";
-        throw new UsageError(`unknown ${kind} ${name} (the model has ${known})`);
-      }
-      if (!sameShape(spec.shape, shape)) {
-        throw new UsageError(
-          `invalid ${name}: shape ${formatShape(shape)} (must be ${formatShape(spec.shape)})`,
-        );
-      }
-      if (!data.every(Number.isFinite))
-        throw new UsageError(`invalid ${name}: it holds a number that is not finite`);
-    }
-    for (const [name, { data }] of values) current[nameOf(name)].set(data);
+    writeNamed(this.#method.state, this.#buffers(), named);
   }
 
   /** Network outputs (N, C): means for gaussian, logits for categorical and bernoulli. */
@@ -415,6 +382,14 @@ export class Trainer {
     this.#gradient.dispose();
     this.#method.dispose();
     if (this.#ownsRuntime) this.#problem.runtime.dispose();
+  }
+
+  #parameters(): NamedPart {
+    return { kind: "parameter", specs: this.#problem.model.parameters, nameOf: parameterInput };
+  }
+
+  #buffers(): NamedPart {
+    return { kind: "buffer", specs: this.#problem.model.buffers, nameOf: bufferInput };
   }
 
   #advance(progress: Partial<Progress>): void {

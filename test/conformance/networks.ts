@@ -62,6 +62,22 @@ export function networkOf(plan: NetworkPlan): Network {
   };
 }
 
+/** 3-4-2, tanh, six samples, cross-entropy. */
+export function classifier(): Network {
+  return networkOf({
+    ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
+    ...{ likelihood: "categorical", seed: 1 },
+  });
+}
+
+/** One dense layer under the squared error: the loss is a quadratic function of its 8 parameters, and F its Hessian matrix. */
+export function linearRegression(): Network {
+  return {
+    ...{ model: sequential([dense(2)]), likelihood: gaussian(), inputShape: [3] },
+    ...{ outputs: 2, samples: 12, seed: 4 },
+  };
+}
+
 /** Networks of one to three layers, at most some 50 parameters. */
 export function networkPlans(
   likelihood: readonly LikelihoodName[] = ["gaussian", "categorical", "bernoulli"],

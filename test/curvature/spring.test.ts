@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { type Batch, createOptimizer, exactNgd, kfac, type Trainer, tensor } from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
+import { classifier, randomBatch, trainerOf } from "../conformance/networks.ts";
 import {
   assertNear,
   dot,
@@ -23,10 +23,7 @@ before(async () => {
 });
 after(() => runtime?.dispose());
 
-const network = networkOf({
-  ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
-  ...{ likelihood: "categorical", seed: 1 },
-});
+const network = classifier();
 
 const [damping, momentum, learningRate] = [0.02, 0.9, 0.1];
 const spring = { damping, momentum, learningRate, momentumRule: "spring" };

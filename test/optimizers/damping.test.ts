@@ -4,11 +4,17 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type Batch, createOptimizer, dense, gaussian, sequential, type Trainer } from "../../src/index.ts";
+import { type Batch, createOptimizer, type Trainer } from "../../src/index.ts";
 import { dampingPolicy } from "../../src/optimizers/natural/damping.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { assertSameBits, type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
+import {
+  assertSameBits,
+  classifier,
+  linearRegression,
+  randomBatch,
+  trainerOf,
+} from "../conformance/networks.ts";
 import { assertNear, dot, flatten, layoutOf, product, project } from "../conformance/reference.ts";
 
 let runtime: Runtime;
@@ -17,14 +23,8 @@ before(async () => {
 });
 after(() => runtime?.dispose());
 
-const network = networkOf({
-  ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
-  ...{ likelihood: "categorical", seed: 1 },
-});
-const linear: Network = {
-  ...{ model: sequential([dense(2)]), likelihood: gaussian(), inputShape: [3] },
-  ...{ outputs: 2, samples: 12, seed: 4 },
-};
+const network = classifier();
+const linear = linearRegression();
 
 describe("levenberg-marquardt", () => {
   it("multiplies by ω^k or ω^−k by the reduction ratio, within bounds", () => {

@@ -1,11 +1,17 @@
 /** Step rules against computations by hand: the quadratic model's coefficients, trust regions, steps taken back. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Batch, createOptimizer, dense, gaussian, sequential, type Trainer } from "../../src/index.ts";
+import { type Batch, createOptimizer, type Trainer } from "../../src/index.ts";
 import { trustRegionPolicy } from "../../src/optimizers/step-rules/trust-region.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { assertSameBits, type Network, networkOf, randomBatch, trainerOf } from "../conformance/networks.ts";
+import {
+  assertSameBits,
+  classifier,
+  linearRegression,
+  randomBatch,
+  trainerOf,
+} from "../conformance/networks.ts";
 import {
   assertNear,
   dot,
@@ -22,15 +28,8 @@ before(async () => {
 });
 after(() => runtime?.dispose());
 
-const network = networkOf({
-  ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
-  ...{ likelihood: "categorical", seed: 1 },
-});
-/** With it the loss is a quadratic function of its 8 parameters, and F its Hessian matrix. */
-const linear: Network = {
-  ...{ model: sequential([dense(2)]), likelihood: gaussian(), inputShape: [3] },
-  ...{ outputs: 2, samples: 12, seed: 4 },
-};
+const network = classifier();
+const linear = linearRegression();
 
 interface Rule {
   readonly damping?: number;

@@ -66,7 +66,10 @@ export function traceObservation(
 ): NamedOutputs {
   const { forward } = traceProposed(problem, traced);
   const proposed = traceScores(forward, problem.likelihood, traced.targets, fisher, sampledTargets);
-  const { layers } = linearScores(proposed, structure.images ?? "samples").scores;
+  const { layers } = linearScores(
+    proposed,
+    structure.images === "positions" ? "positions" : "samples",
+  ).scores;
   const scores = new Map(layers.map((layer) => [layer.weight, layer]));
   const outputs: Record<string, SymbolicTensor> = {};
   blocks.forEach(({ observation, layers: own }, b) => {

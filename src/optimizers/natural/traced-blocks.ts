@@ -1,6 +1,6 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
 import type { CurvatureBlock, SlotSpec } from "../../curvature/block.ts";
-import { linearScores } from "../../curvature/images.ts";
+import { linearScores, requireLinear } from "../../curvature/images.ts";
 import type { Structure, StructureContext } from "../../curvature/structure.ts";
 import { unitRowsBlock } from "../../curvature/unit-rows.ts";
 import { hasPatches, type TracedScores, traceScores, unitScores } from "../../fisher/index.ts";
@@ -21,21 +21,30 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
   const { forward, targets } = traced;
   const { structure } = settings;
   const scores = traceScores(forward, problem.likelihood, targets, settings.fisher, sampled);
-  const linear = linearScores(scores, structure.images ?? "samples");
   const carried = settings.carry > 0 ? carriedDirections(problem, settings.carry) : undefined;
   const context: StructureContext = {
     solver: settings.solver,
     memoryLimit: problem.memoryLimit,
     stale: settings.refreshEvery > 1,
     damping: settings.damping.initial,
-    carried: carried && linear.packed(carried),
+    carried,
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   };
-  const separate = structure.unitBlock !== undefined || structure.images === "positions";
-  const blocks = separate
-    ? layerBlocks(structure, scores, context)
-    : structure.blocks(linear.scores, context).map(linear.restored);
-  return { traced, drawn, blocks };
+  return { traced, drawn, blocks: structureBlocks(structure, scores, context) };
+}
+
+/** Image layers reach a structure as linear ones, by whichever way it takes them. */
+function structureBlocks(
+  structure: Structure,
+  scores: TracedScores,
+  context: StructureContext,
+): CurvatureBlock[] {
+  const { images = "samples", name, unitBlock } = structure;
+  if (images === "none") return structure.blocks(requireLinear(name, scores), context);
+  if (images === "positions" || unitBlock) return layerBlocks(structure, scores, context);
+  const linear = linearScores(scores, images);
+  const carried = context.carried && linear.packed(context.carried);
+  return structure.blocks(linear.scores, { ...context, carried }).map(linear.restored);
 }
 
 /** The blocks of a structure that takes layers one by one; exact blocks of the units where a layer has no common patches. */
