@@ -166,7 +166,8 @@ function suite({ name, kind, likelihood: only }: MethodInfo): void {
       const batch = randomBatch(network, 16, 5);
       const trainer = await trainerOf(runtime, network, optimizer());
       const { loss: first } = await trainer.step(batch);
-      for (let k = 0; k < 80; k++) assert.match((await trainer.step(batch)).status, /^(ok$|converged: )/);
+      const expected = kind === "full-batch" ? /^(ok$|converged: )/ : /^ok$/;
+      for (let k = 0; k < 80; k++) assert.match((await trainer.step(batch)).status, expected);
       const { loss: last } = await trainer.evaluate(batch);
       assert.ok(last < 0.8 * first, `the loss went from ${first} to ${last}`);
       trainer.dispose();
