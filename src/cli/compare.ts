@@ -1,6 +1,6 @@
 /** `natgrad compare`: several methods on the same data, batches and seeds. */
 import type { Command } from "commander";
-import { batchCount } from "../data/index.ts";
+import { batchCount, inputCount } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
 import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
 import { openRuntime } from "../runtime/runtime.ts";
@@ -192,7 +192,7 @@ function announce(
   output.event({
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
-    ...{ features: rows.inputs.shape[1], hidden: options.hidden, activation: options.activation },
+    ...{ features: inputCount(rows), hidden: options.hidden, activation: options.activation },
     ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);

@@ -113,7 +113,7 @@ function data(): Finding[] {
     own && !existsSync(own) ? `NATGRAD_DATA=${own} does not exist: correct or unset it` : undefined;
   const here = listDatasets().filter(({ available }) => available);
   const names = here.map(({ name }) => name).join(", ");
-  const folders = dataFolders("<dataset>").join(", ");
+  const folders = dataFolders({ name: "<dataset>" }).join(", ");
   return [
     { name: "data folders", value: own ? folders : `${folders} (NATGRAD_DATA is not set)`, advice: missing },
     { name: "datasets here", value: `${names} (the others: natgrad data list)` },

@@ -1,6 +1,6 @@
 /** The report of a run or a comparison, and the command that makes it again. */
 import { cpus } from "node:os";
-import type { DataSplit } from "../data/index.ts";
+import { type DataSplit, inputCount } from "../data/index.ts";
 import { lapackInfo } from "../linalg/index.ts";
 import { type ReportContext, type RunRecord, writeReport } from "../training/run-folder.ts";
 import { natgradVersion } from "./version.ts";
@@ -21,7 +21,7 @@ export async function saveReport(parts: ReportParts, runs: readonly RunRecord[])
   const { renderReport } = await import("../report/report.ts"); // half a second: only who needs it waits
   const { training, validation, notices } = split;
   const rows = training.inputs.shape[0] + validation.inputs.shape[0];
-  const features = training.inputs.shape[1];
+  const features = inputCount(training);
   const context: ReportContext = {
     ...{ title, command: commands.join("\n"), model, environment, tuning },
     dataset: { name: training.name, rows, features, task: training.task.kind, notices: [...notices] },

@@ -120,7 +120,7 @@ export function trainerConfig(
     `at most ${rows}, the training rows of ${data.name}`,
   );
   return {
-    model: buildModel(model, outputUnits(data)),
+    model: buildModel(model, data),
     inputShape: data.inputs.shape.slice(1),
     likelihood: likelihoodOf(data),
     optimizer: createOptimizer(optimizer.name, optimizer.options),
@@ -128,11 +128,12 @@ export function trainerConfig(
   };
 }
 
-function buildModel({ hidden, activation }: ModelConfig, outputs: number): nn.Model {
+function buildModel({ hidden, activation }: ModelConfig, data: Dataset): nn.Model {
   requireOption(Array.isArray(hidden), "hidden", hidden, "a list of layer sizes");
   requireOption(activationNames.includes(activation), "activation", activation, activationNames.join(" | "));
   const layers = hidden.flatMap((units) => [nn.dense(units), activations[activation]()]);
-  return nn.sequential([...layers, nn.dense(outputs)]);
+  const flat = data.imageShape ? [nn.flatten()] : [];
+  return nn.sequential([...flat, ...layers, nn.dense(outputUnits(data))]);
 }
 
 function outputUnits({ task, targets }: Dataset): number {

@@ -1,5 +1,6 @@
 /** `natgrad train`: one model on one dataset. */
 import type { Command } from "commander";
+import { type Dataset, inputCount } from "../data/index.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
@@ -126,7 +127,7 @@ function announce({ config, split, trainer, folder, records }: Prepared, output:
   const model = trainer.config.model.describe();
   output.event({
     ...{ event: "start", folder, dataset: training.name, task: training.task.kind, trainingRows: rows },
-    ...{ validationRows: split.validation.inputs.shape[0], features: training.inputs.shape[1], model },
+    ...{ validationRows: split.validation.inputs.shape[0], features: inputCount(training), model },
     ...{ parameters: trainer.parameterCount, optimizer: optimizer.name, options: optimizer.options },
     ...{ batchSize: settings.batchSize, epochs: settings.epochs, seed: settings.seed, notices },
     resumedAtStep: records ? trainer.progress.step : undefined,
@@ -134,12 +135,18 @@ function announce({ config, split, trainer, folder, records }: Prepared, output:
   for (const notice of notices) output.print(`note: ${notice}`);
   output.print(
     `${training.name}: ${rows} rows to train on, ${split.validation.inputs.shape[0]} to validate, ` +
-      `${training.inputs.shape[1]} inputs, ${training.task.kind}`,
+      `${describeInputs(training)}, ${training.task.kind}`,
   );
   output.print(`model: ${model} (${trainer.parameterCount} parameters)`);
   output.print(
     `optimizer: ${optimizer.name}, ${formatOptions(optimizer.options)}, batch size ${settings.batchSize}`,
   );
+}
+
+function describeInputs({ imageShape, ...dataset }: Dataset): string {
+  if (!imageShape) return `${inputCount(dataset)} inputs`;
+  const [channels, height, width] = imageShape;
+  return `images of ${height} × ${width} pixels${channels === 1 ? "" : `, ${channels} channels`}`;
 }
 
 interface Ending {

@@ -1,5 +1,5 @@
 /** The last step of every loader: fitted features and targets, written for the training and the validation rows. */
-import type { FloatDType } from "../tensor.ts";
+import type { FloatDType, Tensor } from "../tensor.ts";
 import type { DataSplit, Dataset, RowSplit } from "./dataset.ts";
 import { encodeFeatures, type Feature } from "./features.ts";
 import type { TargetEncoder } from "./targets.ts";
@@ -14,12 +14,17 @@ export interface DatasetParts {
   readonly notices: readonly string[];
 }
 
+/** (N, C·H·W) → (N, C, H, W). */
+function asImages({ shape, data }: Tensor, imageShape: DatasetParts["imageShape"]): Tensor {
+  return { shape: imageShape ? [shape[0], ...imageShape] : shape, data };
+}
+
 export async function assembleSplit(parts: DatasetParts): Promise<DataSplit> {
   const { name, features, targets, dtype, notices, imageShape } = parts;
   const inputNames = features.flatMap((feature) => feature.names);
   const write = async (rows: Int32Array): Promise<Dataset> => ({
     name,
-    inputs: await encodeFeatures(features, rows, dtype),
+    inputs: asImages(await encodeFeatures(features, rows, dtype), imageShape),
     targets: targets.encode(rows, dtype),
     task: targets.task,
     inputNames,

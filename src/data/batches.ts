@@ -1,10 +1,11 @@
 /** Batches in a seeded order that can be taken up again in the middle of an epoch. */
 import { requireOption, UsageError } from "../errors.ts";
+import { isPixels } from "../pixels.ts";
 import type { Random } from "../random.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
 import { type Dataset, gatherRows } from "./dataset.ts";
 
-/** `inputs` (B, …inputShape) and `targets` (B) or (B, C). */
+/** `inputs` (B, …inputShape), numbers also where the dataset keeps pixels, and `targets` (B) or (B, C). */
 export interface Batch {
   readonly inputs: Tensor;
   readonly targets: Tensor;
@@ -69,7 +70,8 @@ function* give(
 function batchOf(source: Tensor, order: Int32Array, batchSize: number): (index: number) => Tensor {
   const rest = source.shape.slice(1);
   const width = sizeOf(rest);
-  const data = allocate(dtypeOf(source.data), batchSize * width);
+  const dtype = isPixels(source) ? source.dtype : dtypeOf(source.data);
+  const data = allocate(dtype, batchSize * width);
   const full: Tensor = { shape: [batchSize, ...rest], data };
   return (index) => {
     const from = index * batchSize;

@@ -1,9 +1,12 @@
 /** What of this folder needs no files. */
+
+export { type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
 export { batchCount, batches } from "./batches.ts";
 export { loadBuiltIn as loadDataset } from "./built-in.ts";
 export {
   type DataSplit,
   type Dataset,
+  inputCount,
   type SplitOptions,
   splitDataset,
   type Task,

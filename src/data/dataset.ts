@@ -1,5 +1,6 @@
 /** What the trainer is fed: inputs, targets and what they mean; splitting a dataset in two. */
 import { requireOption, UsageError } from "../errors.ts";
+import { gatherPixels, isPixels } from "../pixels.ts";
 import { Random } from "../random.ts";
 import { allocate, dtypeOf, formatShape, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -37,14 +38,17 @@ export interface TargetScaling {
 /** Examples, row by row. */
 export interface Dataset {
   readonly name: string;
-  /** `(N, …inputShape)`, float32 or float64. */
+  /**
+   * `(N, …inputShape)`, float32 or float64. Images may be {@link Pixels}, bytes that stand for numbers: {@link batches} gives the
+   * numbers, and the trainer reads them.
+   */
   readonly inputs: Tensor;
   /** int32 class indices `(N)` for classification, otherwise `(N, C)` of the inputs' dtype. */
   readonly targets: Tensor;
   readonly task: Task;
   /** One name per input number. */
   readonly inputNames: readonly string[];
-  /** (channels, height, width) when the flat inputs are pictures. */
+  /** (channels, height, width) when the inputs are pictures, (N, C, H, W). */
   readonly imageShape?: readonly [number, number, number];
   /** What loading did to the data, one line each: columns dropped, missing values filled, … */
   readonly notices: readonly string[];
@@ -105,7 +109,7 @@ export function splitDataset(dataset: Dataset, options: SplitOptions = {}): Data
   };
 }
 
-/** The dataset of the given rows, copied. */
+/** The dataset of the given rows, copied; pixels stay pixels. */
 export function selectRows(dataset: Dataset, rows: Int32Array): Dataset {
   return { ...dataset, inputs: gather(dataset.inputs, rows), targets: gather(dataset.targets, rows) };
 }
@@ -114,10 +118,18 @@ function gather(source: Tensor, rows: Int32Array): Tensor {
   const width = sizeOf(source.shape.slice(1));
   const data = allocate(dtypeOf(source.data), rows.length * width);
   gatherRows(source, rows, 0, rows.length, data);
-  return { shape: [rows.length, ...source.shape.slice(1)], data };
+  return { ...source, shape: [rows.length, ...source.shape.slice(1)], data };
 }
 
-/** Copies `count` rows of `source`, those listed from `rows[start]` on, to the start of `output`. */
+/** How many numbers one example has. */
+export function inputCount({ inputs }: Dataset): number {
+  return sizeOf(inputs.shape.slice(1));
+}
+
+/**
+ * Copies `count` rows of `source`, those listed from `rows[start]` on, to the start of `output`; pixels as the numbers that they
+ * stand for, unless `output` holds bytes too.
+ */
 export function gatherRows(
   source: Tensor,
   rows: Int32Array,
@@ -125,6 +137,10 @@ export function gatherRows(
   count: number,
   output: Tensor["data"],
 ): void {
+  if (isPixels(source) && !(output instanceof Uint8Array)) {
+    gatherPixels(source, rows, start, count, output);
+    return;
+  }
   const { data } = source;
   const width = sizeOf(source.shape.slice(1));
   if (width > 32) {

@@ -8,6 +8,8 @@ export interface DataFile {
   readonly name: string;
   /** Hex digests of the known contents, packed and unpacked. */
   readonly sha256: readonly string[];
+  /** Names of an archive's files: those that lie there on their own are used in its place, even when some are missing. */
+  readonly members?: readonly string[];
   /** Where it is downloaded from; absent when the site asks for an account. */
   readonly url?: string;
 }
@@ -26,15 +28,24 @@ export interface FetchOptions {
 
 /** The CSV options are for datasets made of a table; the defaults are the dataset's own. */
 export interface DatasetOptions extends CsvOptions, FetchOptions {
-  /** How many rows to generate, for synthetic tasks. */
+  /** How many rows to generate for synthetic tasks, or to train on for images: the first ones. */
   readonly rows?: number;
 }
 
-/** Finds a file of the dataset (downloads it if need be): its path, and what there is to say about it. */
-export type Locate = (file: DataFile) => Promise<{ path: string; notices: readonly string[] }>;
+/** Where a file is. */
+export interface LocatedFile {
+  /** One path, or those of an archive's members. */
+  readonly paths: readonly string[];
+  readonly notices: readonly string[];
+}
+
+/** Finds a file of the dataset, downloads it if need be. */
+export type Locate = (file: DataFile) => Promise<LocatedFile>;
 
 export interface DatasetDefinition {
   readonly name: string;
+  /** Other names of the folder that its files may be in. */
+  readonly folders?: readonly string[];
   /** One line: what is predicted from what. */
   readonly summary: string;
   readonly task: TaskKind;

@@ -1,45 +1,57 @@
 /** Where the files of a dataset are: `$NATGRAD_DATA/<dataset>/`, the user's cache, or the official site. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import envPaths from "env-paths";
 import { RunError } from "../errors.ts";
-import type { DataFile, DatasetDefinition, FetchOptions } from "./definition.ts";
+import type { DataFile, DatasetDefinition, FetchOptions, LocatedFile } from "./definition.ts";
 import { download, matches } from "./download.ts";
 
+/** What a dataset's folder may be called. */
+type Place = Pick<DatasetDefinition, "name" | "folders">;
+
 /** Folders that are searched for a dataset's files, in order; downloads go into the last. */
-export function dataFolders(dataset: string): readonly string[] {
+export function dataFolders({ name, folders = [] }: Place): readonly string[] {
   const own = process.env.NATGRAD_DATA;
-  const cache = join(envPaths("natgrad", { suffix: "" }).cache, dataset);
-  return own ? [join(own, dataset), cache] : [cache];
+  const cache = join(envPaths("natgrad", { suffix: "" }).cache, name);
+  return own ? [...[name, ...folders].map((folder) => join(own, folder)), cache] : [cache];
 }
 
-/** Path of a file that is already on this machine, packed or not. */
-export function findFile(dataset: string, file: DataFile): string | undefined {
-  const plain = file.name.replace(/\.gz$/, "");
-  const names = [...new Set([file.name, `${plain}.gz`, plain])];
-  return dataFolders(dataset)
-    .flatMap((folder) => names.map((name) => join(folder, name)))
+/** Paths of a file that is already on this machine, packed or not, or of what there is of its members; none when there is nothing. */
+export function findFile(place: Place, { name, members = [] }: DataFile): readonly string[] {
+  const parts = members.map((member) => findNamed(place, member)).filter((path) => path !== undefined);
+  if (parts.length > 0 && parts.length === members.length) return parts;
+  const whole = findNamed(place, name);
+  return whole === undefined ? parts : [whole];
+}
+
+function findNamed(place: Place, name: string): string | undefined {
+  const plain = name.replace(/\.gz$/, "");
+  const names = [...new Set([name, `${plain}.gz`, plain])];
+  return dataFolders(place)
+    .flatMap((folder) => names.map((candidate) => join(folder, candidate)))
     .find((path) => existsSync(path));
 }
 
 /**
- * Path of a file of the dataset, downloaded if it is not there. A file that differs from the known one is used, with a
+ * Where a file of the dataset is, downloaded if it is not there. A file that differs from the known one is used, with a
  * notice: it may be a part of it, or a newer edition.
  *
  * @throws RunError that says where to get the file and where to put it
  */
 export async function locateFile(
-  { name, source }: DatasetDefinition,
+  definition: DatasetDefinition,
   file: DataFile,
   options: FetchOptions = {},
-): Promise<{ path: string; notices: readonly string[] }> {
-  const found = findFile(name, file);
-  if (found) {
-    const known = await matches(found, file).catch(() => true);
-    const notice = `${found} differs from the known file (its sha256): figures may not compare`;
-    return { path: found, notices: known ? [] : [notice] };
+): Promise<LocatedFile> {
+  const { name, source } = definition;
+  const paths = findFile(definition, file);
+  if (paths.length > 0) {
+    const isWhole = paths.length === 1 && !isMember(paths[0], file);
+    const known = !isWhole || (await matches(paths[0], file).catch(() => true));
+    const notice = `${paths[0]} differs from the known file (its sha256): figures may not compare`;
+    return { paths, notices: known ? [] : [notice] };
   }
-  const cache = dataFolders(name).at(-1)!;
+  const cache = dataFolders(definition).at(-1)!;
   const byHand = `put ${file.name.replace(/\.gz$/, "")} (or its .gz) into ${cache}`;
   if (!file.url) {
     throw new RunError(
@@ -50,5 +62,10 @@ export async function locateFile(
   await download(file, target, options).catch((error: RunError) => {
     throw new RunError(`${error.message}; try again, or ${byHand} by hand`, { cause: error });
   });
-  return { path: target, notices: [] };
+  return { paths: [target], notices: [] };
+}
+
+/** Whether a path is that of one of an archive's files. */
+export function isMember(path: string, { members = [] }: DataFile): boolean {
+  return members.includes(basename(path).replace(/\.gz$/, ""));
 }

@@ -1,9 +1,12 @@
 /** Datasets: CSV files, the registry, synthetic tasks, splits and batches. */
+
+export { type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
 export { batchCount, batches } from "./batches.ts";
 export { type CsvOptions, loadCsv } from "./csv.ts";
 export {
   type DataSplit,
   type Dataset,
+  inputCount,
   type SplitOptions,
   splitDataset,
   type Task,

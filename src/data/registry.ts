@@ -4,13 +4,20 @@ import { nearest, UsageError } from "../errors.ts";
 import { builtIn } from "./built-in.ts";
 import { loadCsv } from "./csv.ts";
 import type { DataSplit, TaskKind } from "./dataset.ts";
+import { cifar10, cifar100 } from "./datasets/cifar.ts";
 import { ecoli } from "./datasets/ecoli.ts";
+import { fashionMnist } from "./datasets/fashion-mnist.ts";
 import { house } from "./datasets/house.ts";
+import { mnist } from "./datasets/mnist.ts";
 import { weather } from "./datasets/weather.ts";
 import type { DatasetDefinition, DatasetOptions, FetchOptions } from "./definition.ts";
 import { findFile, locateFile } from "./files.ts";
 
-const definitions: readonly DatasetDefinition[] = [...builtIn, weather, house, ecoli];
+const definitions: readonly DatasetDefinition[] = [
+  ...builtIn,
+  ...[weather, house, ecoli],
+  ...[mnist, fashionMnist, cifar10, cifar100],
+];
 
 /**
  * A dataset by name, or a CSV file by path, split and encoded.
@@ -23,7 +30,7 @@ export async function loadDataset(nameOrPath: string, options: DatasetOptions = 
     if (!/[./\\]/.test(nameOrPath) && !existsSync(nameOrPath))
       throw unknownName(nameOrPath, ", or give the path of a CSV file");
     if (options.rows !== undefined)
-      throw new UsageError(`rows is for synthetic tasks, not for ${nameOrPath}`);
+      throw new UsageError(`rows is for synthetic tasks and images, not for ${nameOrPath}`);
     return loadCsv(nameOrPath, options);
   }
   return definition.load(options, (file) => locateFile(definition, file, options));
@@ -39,7 +46,7 @@ export async function fetchDataset(name: string, options: FetchOptions = {}): Pr
   const definition = definitions.find((candidate) => candidate.name === name);
   if (!definition) throw unknownName(name, "");
   const paths: string[] = [];
-  for (const file of definition.files) paths.push((await locateFile(definition, file, options)).path);
+  for (const file of definition.files) paths.push(...(await locateFile(definition, file, options)).paths);
   return paths;
 }
 
@@ -60,12 +67,12 @@ export interface DatasetInfo {
 }
 
 export function listDatasets(): readonly DatasetInfo[] {
-  return definitions.map(({ load: _, files, ...about }) => {
-    const found = files.map((file) => findFile(about.name, file));
-    const available = found.every((path) => path !== undefined);
+  return definitions.map(({ load: _, files, folders, ...about }) => {
+    const found = files.map((file) => findFile({ name: about.name, folders }, file));
+    const available = found.every((paths) => paths.length > 0);
     const byHand = files.some((file) => file.url === undefined);
     const fetch = byHand ? `by hand from ${about.source}` : `natgrad data fetch ${about.name}`;
-    const where = files.length === 0 ? "built in" : available ? found.join(", ") : fetch;
+    const where = files.length === 0 ? "built in" : available ? found.flat().join(", ") : fetch;
     return { ...about, available, where };
   });
 }

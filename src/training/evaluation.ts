@@ -87,16 +87,18 @@ export class Evaluator {
 }
 
 /** `size` rows from `start` on; past the end, the first row again. */
-function take({ shape, data }: Tensor, start: number, size: number): Tensor {
+function take(source: Tensor, start: number, size: number): Tensor {
+  const { shape, data } = source;
   const width = sizeOf(shape.slice(1));
   const available = Math.min(size, shape[0] - start);
   if (available === size) {
-    return { shape: [size, ...shape.slice(1)], data: data.subarray(start * width, (start + size) * width) };
+    const part = data.subarray(start * width, (start + size) * width);
+    return { ...source, shape: [size, ...shape.slice(1)], data: part };
   }
   const filled = allocate(dtypeOf(data), size * width);
   filled.set(data.subarray(start * width));
   for (let row = available; row < size; row++) filled.set(data.subarray(0, width), row * width);
-  return { shape: [size, ...shape.slice(1)], data: filled };
+  return { ...source, shape: [size, ...shape.slice(1)], data: filled };
 }
 
 interface RunningMetric {

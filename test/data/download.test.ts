@@ -127,33 +127,33 @@ describe("locateFile", () => {
   });
 
   it("prefers $NATGRAD_DATA, then the cache, and accepts the file packed or not", async () => {
-    const [own, cache] = dataFolders("one");
+    const [own, cache] = dataFolders({ name: "one" });
     const file: DataFile = { name: "table.csv.gz", sha256 };
     mkdirSync(cache, { recursive: true });
     writeFileSync(join(cache, "table.csv.gz"), gzipSync(content));
     const cached = await locateFile(definition("one"), file);
-    assert.deepEqual(cached, { path: join(cache, "table.csv.gz"), notices: [] });
+    assert.deepEqual(cached, { paths: [join(cache, "table.csv.gz")], notices: [] });
     mkdirSync(own, { recursive: true });
     writeFileSync(join(own, "table.csv"), content);
-    assert.equal((await locateFile(definition("one"), file)).path, join(own, "table.csv"));
+    assert.deepEqual((await locateFile(definition("one"), file)).paths, [join(own, "table.csv")]);
   });
 
   it("uses a file that differs from the known one, and says so", async () => {
-    const [own] = dataFolders("two");
+    const [own] = dataFolders({ name: "two" });
     mkdirSync(own, { recursive: true });
     const path = join(own, "table.csv");
     writeFileSync(path, "a,b\n3,4\n");
     assert.deepEqual(await locateFile(definition("two"), fileAt("/whole")), {
-      path,
+      paths: [path],
       notices: [`${path} differs from the known file (its sha256): figures may not compare`],
     });
   });
 
   it("downloads into the cache, once", async () => {
-    const [, cache] = dataFolders("three");
-    const { path } = await locateFile(definition("three"), fileAt("/whole"));
-    assert.equal(path, join(cache, "table.csv"));
-    assert.equal((await locateFile(definition("three"), fileAt("/missing"))).path, path);
+    const [, cache] = dataFolders({ name: "three" });
+    const { paths } = await locateFile(definition("three"), fileAt("/whole"));
+    assert.deepEqual(paths, [join(cache, "table.csv")]);
+    assert.deepEqual((await locateFile(definition("three"), fileAt("/missing"))).paths, paths);
   });
 
   it("says where to put the file when the site cannot be reached", async () => {
@@ -161,7 +161,7 @@ describe("locateFile", () => {
     await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    const [, cache] = dataFolders("four");
+    const [, cache] = dataFolders({ name: "four" });
     const file = { ...fileAt(""), url: `http://127.0.0.1:${port}/table.csv` };
     await assert.rejects(locateFile(definition("four"), file), {
       name: "RunError",
@@ -172,7 +172,7 @@ describe("locateFile", () => {
   });
 
   it("says where to get a file that needs an account", async () => {
-    const [, cache] = dataFolders("five");
+    const [, cache] = dataFolders({ name: "five" });
     await assert.rejects(locateFile(definition("five"), { name: "table.csv.gz", sha256 }), {
       name: "RunError",
       message:

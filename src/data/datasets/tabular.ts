@@ -29,8 +29,11 @@ export function tabular({
     files: [file],
     async load(options: DatasetOptions, locate) {
       if (options.rows !== undefined)
-        throw new UsageError(`rows is for synthetic tasks, not for ${about.name}`);
-      const { path, notices } = await locate(file);
+        throw new UsageError(`rows is for synthetic tasks and images, not for ${about.name}`);
+      const {
+        paths: [path],
+        notices,
+      } = await locate(file);
       const wanted = options.target ?? target;
       const targets = [wanted].flat();
       const isDefault = targets.length === 1 && targets[0] === target;

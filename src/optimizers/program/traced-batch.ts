@@ -4,6 +4,7 @@ import type { SlotSpec } from "../../curvature/block.ts";
 import { type GradientScale, traceGradient } from "../../fisher/index.ts";
 import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
 import type { Forward, Likelihood, Pass } from "../../nn/index.ts";
+import { copyNumbers } from "../../pixels.ts";
 import type { Random } from "../../random.ts";
 import { allocate, type DType, sizeOf, type TypedArray } from "../../tensor.ts";
 import type { Batch, Problem } from "../optimizer.ts";
@@ -101,7 +102,7 @@ export function loadBatchAhead(arrays: BatchArrays, batch: Batch, random: Random
 
 /** Copies a batch into arrays of its size, and draws the noise that its pass needs. */
 export function loadBatch({ inputs, targets, ...noise }: BatchArrays, batch: Batch, random: Random): void {
-  inputs.set(batch.inputs.data);
+  copyNumbers(batch.inputs, inputs);
   targets.set(batch.targets.data);
   for (const array of Object.values(noise))
     for (let k = 0; k < array.length; k++) array[k] = random.uniform();
