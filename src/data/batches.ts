@@ -3,6 +3,7 @@ import { requireOption, UsageError } from "../errors.ts";
 import { isPixels } from "../pixels.ts";
 import type { Random } from "../random.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
+import { type Augmentation, augmentedShape, gatherAugmented } from "./augmentation.ts";
 import { type Dataset, gatherRows } from "./dataset.ts";
 
 /** `inputs` (B, …inputShape), numbers also where the dataset keeps pixels, and `targets` (B) or (B, C). */
@@ -21,6 +22,8 @@ export interface BatchOptions {
   readonly start?: number;
   /** Leave out the last batch when it is smaller than the others; default true. */
   readonly dropLast?: boolean;
+  /** Crops and flips of images, drawn anew in every epoch; needs `random`. Default: none. */
+  readonly augment?: Augmentation;
 }
 
 /** How many batches one epoch has. */
@@ -29,12 +32,14 @@ export function batchCount(rows: number, { batchSize, dropLast = true }: BatchOp
 }
 
 /**
- * One epoch. The order is drawn from `random.fork("epoch <epoch>")`, so the epoch's number and the number of batches
- * already seen are all that is needed to continue with the same batches.
+ * One epoch. The order is drawn from `random.fork("epoch <epoch>")`, and what is done to the images of a batch from a fork
+ * named by the epoch and the batch's number, so the epoch's number and the number of batches already seen are all that is
+ * needed to continue with the same batches.
  *
- * Every batch is written into the same arrays: use it, or copy it, before asking for the next.
+ * Batches are written into two sets of arrays in turn: a batch keeps its numbers while the next one is asked for, so that one
+ * can be trained on while the next is put together, and no longer.
  *
- * @throws UsageError when the batch is larger than the dataset
+ * @throws UsageError when the batch is larger than the dataset, or images to augment are wanted of what has none
  */
 export function batches(dataset: Dataset, options: BatchOptions): Iterable<Batch> {
   const { batchSize, random, epoch = 0, start = 0 } = options;
@@ -49,7 +54,27 @@ export function batches(dataset: Dataset, options: BatchOptions): Iterable<Batch
   const order = random
     ? random.fork(`epoch ${epoch}`).permutation(rows)
     : Int32Array.from({ length: rows }, (_, index) => index);
-  return give(dataset, order, start, batchCount(rows, options), batchSize);
+  return give(dataset, order, start, batchCount(rows, options), batchSize, inputGatherer(dataset, options));
+}
+
+/** Copies rows as {@link gatherRows} does, those of batch number `batch`. */
+type Gather = (
+  source: Tensor,
+  rows: Int32Array,
+  start: number,
+  count: number,
+  output: Tensor["data"],
+  batch: number,
+) => void;
+
+function inputGatherer(dataset: Dataset, { augment, random, epoch = 0 }: BatchOptions): Gather {
+  if (!augment) return gatherRows;
+  const shape = augmentedShape(dataset, augment);
+  if (!random) throw new UsageError("augment needs random, the generator of the run");
+  return (source, rows, start, count, output, batch) => {
+    const own = random.fork(`epoch ${epoch} batch ${batch} views`);
+    gatherAugmented(source, rows, start, count, output, shape, augment, own);
+  };
 }
 
 function* give(
@@ -58,16 +83,26 @@ function* give(
   start: number,
   count: number,
   batchSize: number,
+  gatherInputs: Gather,
 ): Generator<Batch> {
-  const inputsOf = batchOf(inputs, order, batchSize);
-  const targetsOf = batchOf(targets, order, batchSize);
+  const side = () => ({
+    inputsOf: batchOf(inputs, order, batchSize, gatherInputs),
+    targetsOf: batchOf(targets, order, batchSize, gatherRows),
+  });
+  const sides: ReturnType<typeof side>[] = []; // the second one is made when there is a second batch
   for (let index = start; index < count; index++) {
+    const { inputsOf, targetsOf } = (sides[(index - start) % 2] ??= side());
     yield { inputs: inputsOf(index), targets: targetsOf(index) };
   }
 }
 
 /** Gathers batch `index` of `source` into one array, of which a smaller last batch is the front. */
-function batchOf(source: Tensor, order: Int32Array, batchSize: number): (index: number) => Tensor {
+function batchOf(
+  source: Tensor,
+  order: Int32Array,
+  batchSize: number,
+  gather: Gather,
+): (index: number) => Tensor {
   const rest = source.shape.slice(1);
   const width = sizeOf(rest);
   const dtype = isPixels(source) ? source.dtype : dtypeOf(source.data);
@@ -76,7 +111,7 @@ function batchOf(source: Tensor, order: Int32Array, batchSize: number): (index: 
   return (index) => {
     const from = index * batchSize;
     const count = Math.min(batchSize, order.length - from);
-    gatherRows(source, order, from, count, data);
+    gather(source, order, from, count, data, index);
     return count === batchSize ? full : { shape: [count, ...rest], data: data.subarray(0, count * width) };
   };
 }

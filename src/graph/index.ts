@@ -5,6 +5,7 @@ export * from "./differentiate.ts";
 export * from "./elementwise.ts";
 export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
+export { largestTensor } from "./memory.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
 export * from "./pooling.ts";
 export * from "./reduce.ts";

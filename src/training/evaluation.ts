@@ -2,12 +2,12 @@
 import { breathe } from "../breathe.ts";
 import type { RegressionTask, Task } from "../data/dataset.ts";
 import { toOriginalUnits } from "../data/dataset.ts";
-import type { NamedOutputs } from "../graph/index.ts";
+import { largestTensor, type NamedOutputs } from "../graph/index.ts";
 import type { Likelihood } from "../nn/index.ts";
 import type { Batch, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
-import type { TracedBatch } from "../optimizers/program/traced-batch.ts";
+import { parameterInput, type TracedBatch, traceBatch } from "../optimizers/program/traced-batch.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
 
 /** Examples, with or without what is known of them. */
@@ -24,13 +24,16 @@ export interface Evaluation {
   readonly samples: number;
 }
 
-/** Rows that one run of the program takes; the last ones are filled up with copies of the first row. */
-const CHUNK = 1024;
+/** Most rows that one run of the program takes; the last ones are filled up with copies of the first row. */
+const MOST_ROWS = 1024;
+/** Bytes of the largest activation of one run: networks on images take fewer rows at a time. */
+const LARGEST_ACTIVATION = 64 * 2 ** 20;
 
 /** Runs a model over datasets of any length, in chunks of one size. */
 export class Evaluator {
   readonly #problem: Problem;
   readonly #function: BatchFunction;
+  #rows: number | undefined;
 
   constructor(problem: Problem, state: DoubleBuffer) {
     this.#problem = problem;
@@ -38,6 +41,12 @@ export class Evaluator {
       return { outputs, losses: problem.likelihood.loss(outputs, targets) };
     };
     this.#function = new BatchFunction(problem, state, trace, new Map(), false);
+  }
+
+  /** Rows that one run takes, so that memory is bounded whatever the network. */
+  get rowsAtOnce(): number {
+    this.#rows ??= rowsThatFit(this.#problem);
+    return this.#rows;
   }
 
   /** Network outputs f, (N, C): means for gaussian, logits for categorical and bernoulli. */
@@ -76,7 +85,7 @@ export class Evaluator {
 
   async *#chunks({ inputs, targets }: Batch) {
     const samples = inputs.shape[0];
-    const size = Math.min(CHUNK, samples);
+    const size = Math.min(this.rowsAtOnce, samples);
     for (let start = 0; start < samples; start += size) {
       const rows = Math.min(size, samples - start);
       const batch = { inputs: take(inputs, start, size), targets: take(targets, start, size) };
@@ -84,6 +93,14 @@ export class Evaluator {
       await breathe();
     }
   }
+}
+
+function rowsThatFit(problem: Problem): number {
+  const { outputs } = traceBatch(problem, MOST_ROWS, parameterInput, false).forward;
+  const bytes = largestTensor({ outputs });
+  return bytes <= LARGEST_ACTIVATION
+    ? MOST_ROWS
+    : Math.max(1, Math.floor((MOST_ROWS * LARGEST_ACTIVATION) / bytes));
 }
 
 /** `size` rows from `start` on; past the end, the first row again. */

@@ -1,10 +1,12 @@
 /** The epoch loop: batches in a seeded order, evaluation after each epoch, a clean stop at any step. */
 import { breathe } from "../breathe.ts";
+import type { Augmentation } from "../data/augmentation.ts";
 import { batchCount, batches } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { RunError, requireOption } from "../errors.ts";
 import type { StepStatistics } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
+import { sizeOf, type Tensor } from "../tensor.ts";
 import type { Progress } from "./checkpoint.ts";
 import type { Examples } from "./evaluation.ts";
 import type { EpochRecord } from "./run-folder.ts";
@@ -17,6 +19,10 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
   /** Evaluated after each epoch, not counted as training time. */
   readonly validation?: Examples;
+  /** Rows, from the first on, that the training loss is measured on after each epoch; default all. */
+  readonly evaluatedRows?: number;
+  /** Crops and flips of the images trained on; none are evaluated. Default: none. */
+  readonly augment?: Augmentation;
   /** Stop once this many seconds of training have passed. */
   readonly timeBudget?: number;
   /** Called after every step. */
@@ -34,9 +40,12 @@ export async function* fit(
   examples: Examples,
   options: FitOptions,
 ): AsyncGenerator<EpochRecord, void, void> {
-  const { epochs, signal, validation, timeBudget = Number.POSITIVE_INFINITY, onStep } = options;
+  const { epochs, signal, validation, augment, timeBudget = Number.POSITIVE_INFINITY, onStep } = options;
+  const { evaluatedRows = examples.inputs.shape[0] } = options;
   requireOption(Number.isInteger(epochs) && epochs >= 0, "epochs", epochs, "an integer >= 0");
   requireOption(timeBudget > 0, "timeBudget", timeBudget, "> 0 seconds");
+  const countable = Number.isInteger(evaluatedRows) && evaluatedRows > 0;
+  requireOption(countable, "evaluatedRows", evaluatedRows, "a positive integer");
   const { batchSize, seed } = trainer.config;
   const dataset = { name: "the dataset", ...examples } as Dataset;
   const random = new Random(seed).fork("batches");
@@ -59,8 +68,11 @@ export async function* fit(
       return now;
     };
 
-    for (const batch of batches(dataset, { batchSize, random, epoch, start })) {
-      latest = await trainer.step(batch);
+    const order = batches(dataset, { batchSize, random, epoch, start, augment })[Symbol.iterator]();
+    for (let next = order.next(); !next.done; ) {
+      const stepping = trainer.step(next.value);
+      next = order.next(); // put together while the step runs
+      latest = await stepping;
       advance({ batch: trainer.progress.batch + 1 });
       const now = tick();
       rejectedInARow = latest.accepted ? 0 : rejectedInARow + 1;
@@ -81,7 +93,7 @@ export async function* fit(
 
     const finished = trainer.progress.batch >= perEpoch;
     if (finished) advance({ epoch: epoch + 1, batch: 0 });
-    const training = await trainer.evaluate(examples);
+    const training = await trainer.evaluate(firstRows(examples, evaluatedRows));
     const held = validation && (await trainer.evaluate(validation));
     yield {
       epoch: trainer.progress.epoch + (finished ? 0 : trainer.progress.batch / perEpoch),
@@ -98,4 +110,13 @@ export async function* fit(
     };
     if (trainer.progress.seconds >= timeBudget || signal?.aborted) return;
   }
+}
+
+/** The first rows of examples, not copied. */
+export function firstRows(examples: Examples, count: number): Examples {
+  const rows = Math.min(count, examples.inputs.shape[0]);
+  const front = ({ shape: [, ...rest], data }: Tensor): Tensor => {
+    return { shape: [rows, ...rest], data: data.subarray(0, rows * sizeOf(rest)) };
+  };
+  return { ...examples, inputs: front(examples.inputs), targets: front(examples.targets) };
 }

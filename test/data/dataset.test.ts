@@ -125,9 +125,14 @@ describe("batches", () => {
     assert.deepEqual(sizes(false), [4, 4, 2]);
   });
 
-  it("are written into the same arrays", () => {
-    const arrays = new Set(Array.from(batches(counting(12), { batchSize: 3 }), ({ inputs }) => inputs.data));
-    assert.equal(arrays.size, 1);
+  it("are written into two arrays in turn, so that one keeps its numbers while the next is asked for", () => {
+    const given = Array.from(batches(counting(12), { batchSize: 3 }), ({ inputs }) => inputs.data);
+    assert.equal(new Set(given).size, 2);
+    const order = batches(counting(12), { batchSize: 3 })[Symbol.iterator]();
+    const { inputs } = order.next().value!;
+    const before = [...inputs.data];
+    order.next();
+    assert.deepEqual([...inputs.data], before);
   });
 
   it("continue in the middle of an epoch with the same batches, whatever was drawn meanwhile", () => {

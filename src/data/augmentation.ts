@@ -1,0 +1,95 @@
+/**
+ * Random crops and flips of images, as [He et al. 2016, 4.2] train on CIFAR: an image is padded with zeros on all sides, a
+ * window of its own size is cut out anywhere, and every other one is mirrored. Inputs have mean 0 by then, so that zeros are
+ * an average grey.
+ */
+import { requireOption, UsageError } from "../errors.ts";
+import type { Random } from "../random.ts";
+import { formatShape, type Tensor } from "../tensor.ts";
+import type { Dataset } from "./dataset.ts";
+
+/** What happens to the images of a training batch; evaluation always sees them as they are. */
+export interface Augmentation {
+  /** Pixels of zeros on each side of an image before a window is cut out; 4 is usual for CIFAR. Default 0: no crops. */
+  readonly crop?: number;
+  /** Whether half of the images, at random, are mirrored left to right; default false. */
+  readonly flip?: boolean;
+}
+
+/** Channels, height, width. */
+export type ImageShape = readonly [number, number, number];
+
+/** Which window of a padded image is seen: how far it lies below and to the right of the image, and whether mirrored. */
+interface View {
+  readonly down: number;
+  readonly right: number;
+  readonly mirrored: boolean;
+}
+
+/**
+ * The shape of a dataset's images.
+ *
+ * @throws UsageError when it has none, or an option is out of range
+ */
+export function augmentedShape(
+  { name, inputs, imageShape }: Pick<Dataset, "name" | "inputs" | "imageShape">,
+  { crop = 0 }: Augmentation,
+): ImageShape {
+  requireOption(Number.isInteger(crop) && crop >= 0, "augment crop", crop, "an integer >= 0, in pixels");
+  const shape = inputs.shape.slice(1);
+  if (shape.length === 3) return [shape[0], shape[1], shape[2]];
+  if (imageShape) return imageShape;
+  throw new UsageError(
+    `invalid augment: ${name} has no images (its inputs are ${formatShape(inputs.shape)}, not (N, C, H, W))`,
+  );
+}
+
+/**
+ * Copies `count` images of `source`, those listed from `rows[start]` on, to the start of `output`, each through a view of its
+ * own. All that is random is drawn from `random`, image by image.
+ */
+export function gatherAugmented(
+  { data }: Tensor,
+  rows: Int32Array,
+  start: number,
+  count: number,
+  output: Tensor["data"],
+  shape: ImageShape,
+  augmentation: Augmentation,
+  random: Random,
+): void {
+  const size = shape[0] * shape[1] * shape[2];
+  for (let i = 0; i < count; i++) {
+    copyView(data, rows[start + i] * size, shape, drawView(augmentation, random), output, i * size);
+  }
+}
+
+function drawView({ crop = 0, flip = false }: Augmentation, random: Random): View {
+  const offset = () => random.integer(2 * crop + 1) - crop;
+  return { down: offset(), right: offset(), mirrored: random.uniform() < 0.5 && flip };
+}
+
+function copyView(
+  source: Tensor["data"],
+  from: number,
+  [channels, height, width]: ImageShape,
+  { down, right, mirrored }: View,
+  output: Tensor["data"],
+  to: number,
+): void {
+  for (let channel = 0; channel < channels; channel++) {
+    for (let y = 0; y < height; y++) {
+      const row = y + down;
+      const target = to + (channel * height + y) * width;
+      if (row < 0 || row >= height) {
+        output.fill(0, target, target + width);
+        continue;
+      }
+      const line = from + (channel * height + row) * width;
+      for (let x = 0; x < width; x++) {
+        const column = (mirrored ? width - 1 - x : x) + right;
+        output[target + x] = column >= 0 && column < width ? source[line + column] : 0;
+      }
+    }
+  }
+}
