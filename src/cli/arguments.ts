@@ -1,4 +1,5 @@
 /** Reads the texts of the command line; every function throws a UsageError that names the option. */
+import type { Augmentation } from "../data/index.ts";
 import { requireOption, UsageError } from "../errors.ts";
 
 type Parser<T> = (text: string) => T;
@@ -52,6 +53,20 @@ export function oneOf<T extends string>(flag: string, choices: readonly T[]): Pa
     return text as T;
   };
 }
+
+/** `crop,flip` → { crop: 4, flip: true }; `crop=2` for another number of pixels. */
+export function augmentation(text: string): Augmentation {
+  const parts = text.split(",").map((part) => {
+    const [, kind, pixels] = /^(crop|flip)(?:=(\d+))?$/.exec(part.trim()) ?? [];
+    const valid = kind === "crop" ? Number(pixels) !== 0 : kind === "flip" && pixels === undefined;
+    requireOption(valid, "--augment", text, "crop, crop=<pixels>, flip, or both, separated by a comma");
+    return kind === "crop" ? { crop: Number(pixels ?? USUAL_CROP) } : { flip: true };
+  });
+  return Object.assign({}, ...parts);
+}
+
+/** Pixels that CIFAR's images are usually padded by. */
+const USUAL_CROP = 4;
 
 /** `16,32,64` → [16, 32, 64]. */
 export function positiveIntegers(flag: string): Parser<number[]> {

@@ -6,13 +6,14 @@ import { findMethod, type MethodInfo, methods as registry } from "../optimizers/
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { notesOf } from "./notes.ts";
 import { formatOptions, formatValue, type Output, openOutput } from "./output.ts";
-import { openProgress, type Progress, type RunProgress } from "./progress.ts";
+import { describeStep, openProgress, type Progress, type RunProgress } from "./progress.ts";
 import { describeRanking, rankingTable } from "./ranking.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
 import { performRun } from "./run.ts";
@@ -240,14 +241,16 @@ async function runMethod(
       const own = await createRunFolder(folder, name);
       await writeConfig(own, { ...config });
       const shownEpochs = training.timeBudget === undefined ? training.epochs : undefined;
-      const { record } = await performRun({
-        ...{ name, folder: own, config, split: data.split, trainer, signal: interrupts.signal },
-        onStep: ({ fraction, epoch }) => line.update(fraction, `epoch ${Math.floor(epoch)}`),
-        onEpoch(epoch) {
-          line.epoch(epoch, shownEpochs);
-          output.event({ event: "epoch", run: name, ...epoch });
-        },
-      });
+      const { record } = await withRunLock(own, () =>
+        performRun({
+          ...{ name, folder: own, config, split: data.split, trainer, signal: interrupts.signal },
+          onStep: (step) => line.update(step.fraction, describeStep(step, shownEpochs), step.left),
+          onEpoch(epoch, left) {
+            line.epoch(epoch, shownEpochs, left);
+            output.event({ event: "epoch", run: name, ...epoch });
+          },
+        }),
+      );
       if (record.status !== "finished") line.finish(record.status);
       return { record, environment: describeEnvironment(trainer) };
     } finally {
@@ -269,7 +272,7 @@ async function tuned(shared: Comparison, method: string, line: RunProgress, prog
   if (damping !== undefined) fixed.add("damping");
   const { best, trials } = await tune({
     ...{ method, base: methodOptions(method, options, true), fixed, steps: trialSteps(shared), runtime },
-    ...{ split: data.split, signal: interrupts.signal },
+    ...{ split: data.split, augment: shared.training.augment, signal: interrupts.signal },
     configure: (point) => trainerConfig(configOf(shared, method, point), data.split.training),
     onTrial(trial, index, count) {
       line.update(0, `tuning, trial ${index} of ${count}`);

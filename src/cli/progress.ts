@@ -1,13 +1,19 @@
-/** Progress on stderr: one bar for each run on a terminal, one line for each epoch elsewhere. */
+/** Progress on stderr: one bar for each run on a terminal; elsewhere one line for each epoch, and at least one every half minute. */
 import { MultiBar, type SingleBar } from "cli-progress";
 import type { EpochRecord } from "../training/run-folder.ts";
 import { formatDuration, formatValue } from "./output.ts";
+import type { TimeLeft } from "./pace.ts";
+import type { StepProgress } from "./run.ts";
 
 /** How one run shows that it goes on. */
 export interface RunProgress {
-  /** @param fraction what is done, 0 to 1; @param text what is seen of it, in a few words */
-  update(fraction: number, text: string): void;
-  epoch(record: EpochRecord, epochs: number | undefined): void;
+  /**
+   * @param fraction what is done, 0 to 1
+   * @param text what is seen of it, in a few words
+   * @param left until the end of the run, where it is known
+   */
+  update(fraction: number, text: string, left?: TimeLeft): void;
+  epoch(record: EpochRecord, epochs: number | undefined, left?: TimeLeft): void;
   /** The run has ended, well or not. */
   finish(text: string): void;
 }
@@ -55,7 +61,6 @@ function barProgress(width: number): Progress {
 
 class BarRun implements RunProgress {
   readonly #bar: SingleBar;
-  readonly #clock = new RemainingTime();
   #fraction = 0;
   #loss = "";
 
@@ -63,8 +68,8 @@ class BarRun implements RunProgress {
     this.#bar = bar;
   }
 
-  update(fraction: number, text: string): void {
-    this.#show(fraction, [text, this.#loss, this.#clock.left(fraction)]);
+  update(fraction: number, text: string, left?: TimeLeft): void {
+    this.#show(fraction, [text, describeLeft(left), this.#loss]);
   }
 
   epoch(record: EpochRecord): void {
@@ -82,28 +87,67 @@ class BarRun implements RunProgress {
   }
 }
 
-function lineProgress(width: number): Progress {
-  const write = (line: string) => void process.stderr.write(`${line}\n`);
+/** Longest silence of a run that goes on, in milliseconds, where there is no terminal. */
+const SILENCE = 30_000;
+
+/** @param silence after so many milliseconds without a line one says where the run stands */
+export function lineProgress(
+  width: number,
+  silence = SILENCE,
+  write: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+): Progress {
+  let status: (() => string) | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const listen = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => say(status), silence).unref();
+  };
+  const say = (line?: () => string) => {
+    if (line) write(line());
+    listen();
+  };
+  listen();
   return {
     add(name) {
-      const clock = new RemainingTime();
-      let fraction = 0;
+      const line = (...parts: readonly string[]) => [name.padEnd(width), ...parts.filter(Boolean)].join("  ");
       return {
-        update(done) {
-          clock.left(done);
-          fraction = done;
+        update(_, text, left) {
+          status = () => line(text, describeLeft(left));
         },
-        epoch(record, epochs) {
+        epoch(record, epochs, left) {
           const count = `epoch ${+record.epoch.toPrecision(4)}${epochs === undefined ? "" : `/${epochs}`}`;
-          const parts = [count, describeEpoch(record), clock.left(fraction)];
-          write(`${name.padEnd(width)}  ${parts.filter(Boolean).join("  ")}`);
+          status = () => line(count);
+          say(() => line(count, describeEpoch(record), describeLeft(left)));
         },
-        finish: (text) => write(`${name.padEnd(width)}  ${text}`),
+        finish(text) {
+          status = undefined;
+          say(() => line(text));
+        },
       };
     },
-    note: write,
-    stop() {},
+    note: (text) => say(() => text),
+    stop: () => clearTimeout(timer),
   };
+}
+
+/** Epochs that take less than this many seconds are not shown step by step. */
+const LONG_EPOCH = 10;
+
+/** `epoch 3/10`, and within a long epoch `epoch 3/10, step 120/468, batch loss 0.53, 1.3 s a step, 7 min 30 s to its end`. */
+export function describeStep(
+  { epoch, batch, batches, statistics, left }: StepProgress,
+  epochs: number | undefined,
+): string {
+  const count = `epoch ${epoch + 1}${epochs === undefined ? "" : `/${epochs}`}`;
+  if (left.perStep * batches < LONG_EPOCH) return count;
+  if (batch === batches) return `${count}, evaluating`;
+  const pace = `${formatDuration(left.perStep)} a step, ${formatDuration(left.epoch)} to its end`;
+  return `${count}, step ${batch}/${batches}, batch loss ${formatValue(statistics.loss)}, ${pace}`;
+}
+
+/** `1 h 3 min left`. */
+function describeLeft(left: TimeLeft | undefined): string {
+  return left === undefined || left.run < 0.1 ? "" : `${formatDuration(left.run)} left`;
 }
 
 /** `loss 0.0312  rmse 1.26`: the validation loss where there is one. */
@@ -113,20 +157,4 @@ export function describeEpoch({ trainLoss, validationLoss, metric }: EpochRecord
   return [loss, validation, metric ? `${metric.name} ${formatValue(metric.value)}` : ""]
     .filter(Boolean)
     .join("  ");
-}
-
-/** Estimates the time left from the time since the first update. */
-class RemainingTime {
-  #start: { time: number; fraction: number } | undefined;
-
-  left(fraction: number): string {
-    const time = performance.now();
-    if (fraction === 0) this.#start = undefined; // tuning comes before training
-    this.#start ??= { time, fraction };
-    const done = fraction - this.#start.fraction;
-    const elapsed = (time - this.#start.time) / 1000;
-    if (done <= 0 || elapsed < 0.5) return "";
-    const seconds = (elapsed * (1 - fraction)) / done;
-    return seconds < 0.1 ? "" : `${formatDuration(seconds)} left`;
-  }
 }

@@ -1,11 +1,13 @@
 /** `natgrad resume`: goes on with a run as if it had not stopped. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { requireOption, UsageError } from "../errors.ts";
 import { runFiles, truncateMetrics, writeConfig } from "../training/run-folder.ts";
+import { withRunLock } from "../training/run-lock.ts";
 import { resumeTrainer } from "../training/trainer.ts";
 import { integer, positiveInteger } from "./arguments.ts";
-import { watchInterrupts } from "./interrupts.ts";
+import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { openOutput } from "./output.ts";
 import { reproducingCommand } from "./report-file.ts";
 import { loadRunData, type RunConfig, readRunConfig, trainerConfig } from "./run-config.ts";
@@ -41,7 +43,6 @@ export function addResumeCommand(program: Command, args: readonly string[]): voi
 }
 
 async function resume(folder: string, options: ResumeOptions, args: readonly string[]): Promise<void> {
-  const output = openOutput(options.json);
   const saved = await readRunConfig(folder);
   const { seed } = saved.training;
   requireOption(
@@ -52,27 +53,42 @@ async function resume(folder: string, options: ResumeOptions, args: readonly str
   );
   const interrupts = watchInterrupts(() => process.stderr.write("stopping after this step …\n"));
   try {
-    const split = await loadRunData(saved);
-    const path = join(folder, runFiles.checkpoint);
-    const trainer = await resumeTrainer(path, trainerConfig(saved, split.training));
-    try {
-      interrupts.check();
-      const { epoch } = trainer.progress;
-      const config = extend(saved, epoch, options.epochs, args);
-      if (epoch >= config.training.epochs) {
-        throw new UsageError(
-          `${folder} has finished its ${epoch} epochs (add --epochs <n> to train for more)`,
-        );
-      }
-      await writeConfig(folder, { ...config });
-      const records = await truncateMetrics(folder, epoch);
-      const { name } = trainer.config.optimizer;
-      await runAndReport({ name, folder, config, split, trainer, records }, interrupts, output);
-    } finally {
-      trainer.dispose();
-    }
+    await withRunLock(folder, () => goOn(folder, saved, options, args, interrupts));
   } finally {
     interrupts.stop();
+  }
+}
+
+async function goOn(
+  folder: string,
+  saved: RunConfig,
+  { epochs, json }: ResumeOptions,
+  args: readonly string[],
+  interrupts: Interrupts,
+): Promise<void> {
+  const path = join(folder, runFiles.checkpoint);
+  if (!existsSync(path)) {
+    throw new UsageError(
+      `${folder} was stopped before its first checkpoint (there is no ${runFiles.checkpoint}); train anew: ${saved.commands.at(-1)}`,
+    );
+  }
+  const split = await loadRunData(saved);
+  const trainer = await resumeTrainer(path, trainerConfig(saved, split.training));
+  try {
+    interrupts.check();
+    const { epoch } = trainer.progress;
+    const config = extend(saved, epoch, epochs, args);
+    if (epoch >= config.training.epochs) {
+      throw new UsageError(
+        `${folder} has finished its ${epoch === 1 ? "epoch" : `${epoch} epochs`} (add --epochs <n> to train for more)`,
+      );
+    }
+    await writeConfig(folder, { ...config });
+    const records = await truncateMetrics(folder, epoch);
+    const { name } = trainer.config.optimizer;
+    await runAndReport({ name, folder, config, split, trainer, records }, interrupts, openOutput(json));
+  } finally {
+    trainer.dispose();
   }
 }
 

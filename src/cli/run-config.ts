@@ -1,6 +1,6 @@
 /** `config.json`: all that it takes to do a run again, or to go on with it. */
 import { createHash } from "node:crypto";
-import type { DataSplit, Dataset, DatasetOptions } from "../data/index.ts";
+import type { Augmentation, DataSplit, Dataset, DatasetOptions } from "../data/index.ts";
 import { loadDataset } from "../data/index.ts";
 import { requireOption, UsageError } from "../errors.ts";
 import * as nn from "../nn/index.ts";
@@ -41,6 +41,10 @@ export interface TrainingConfig {
   readonly timeBudget?: number;
   /** Epochs without a lower validation loss after which training stops and the best one is restored, if it may. */
   readonly patience?: number;
+  /** What happens to the images trained on. */
+  readonly augment?: Augmentation;
+  /** Minutes between checkpoints within an epoch. */
+  readonly checkpointMinutes?: number;
   readonly batchSize: number;
   readonly dtype: FloatDType;
   readonly device: Device;

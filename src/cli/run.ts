@@ -1,13 +1,15 @@
 /** One run in its folder: trains, logs every epoch, keeps the checkpoint fresh, and can be stopped at any step. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { DataSplit } from "../data/index.ts";
+import { batchCount, type DataSplit, type Dataset } from "../data/index.ts";
 import { RunError } from "../errors.ts";
 import type { StepStatistics } from "../optimizers/index.ts";
+import { keepFileAs } from "../training/atomic-file.ts";
 import { bestRecord, isExhausted } from "../training/early-stopping.ts";
-import type { FitOptions } from "../training/fit.ts";
+import { type FitOptions, firstRows } from "../training/fit.ts";
 import { type EpochRecord, openMetrics, type RunRecord, runFiles } from "../training/run-folder.ts";
 import type { Trainer } from "../training/trainer.ts";
+import { Pace, type TimeLeft } from "./pace.ts";
 import type { RunConfig } from "./run-config.ts";
 
 export interface RunRequest {
@@ -21,17 +23,20 @@ export interface RunRequest {
   readonly records?: readonly EpochRecord[];
   readonly signal: AbortSignal;
   readonly onStep: (progress: StepProgress) => void;
-  readonly onEpoch: (record: EpochRecord) => void;
-  /** Milliseconds between checkpoints within an epoch; default ten minutes. */
-  readonly checkpointInterval?: number;
+  /** @param left until the end of the run; `undefined` when nothing is known of it yet */
+  readonly onEpoch: (record: EpochRecord, left: TimeLeft | undefined) => void;
 }
 
 export interface StepProgress {
   /** What is done of the whole run, 0 to 1. */
   readonly fraction: number;
-  /** Epochs done, the one under way counted in part. */
+  /** Epochs done. */
   readonly epoch: number;
+  /** Batches done of the epoch under way, and all of them. */
+  readonly batch: number;
+  readonly batches: number;
   readonly statistics: StepStatistics;
+  readonly left: TimeLeft;
 }
 
 export interface RunOutcome {
@@ -40,25 +45,42 @@ export interface RunOutcome {
   readonly failure?: RunError;
 }
 
-const TEN_MINUTES = 600_000;
+/** Minutes between checkpoints within an epoch. */
+export const CHECKPOINT_MINUTES = 10;
+
+/** Images that the training loss is measured on after each epoch: all of them would take a third of the epoch again. */
+const EVALUATED_IMAGES = 10_000;
+
+/** How many training rows, the first ones, the training loss of a run is measured on: all of a table. */
+export function evaluatedRows({ inputs: { shape } }: Dataset): number {
+  return shape.length === 4 ? Math.min(shape[0], EVALUATED_IMAGES) : shape[0];
+}
 
 /**
  * Trains until the epochs, the seconds or the patience of the config are used up, the signal comes or the method diverges.
- * However it ends, `metrics.jsonl` holds every finished epoch and `checkpoint.safetensors` the last state that was good; with
- * patience, and unless it was interrupted, the best.
+ * However it ends, `metrics.jsonl` holds every finished epoch, `checkpoint.safetensors` the last state that was good and
+ * `best.safetensors` the one of the least validation loss; with patience, and unless it was interrupted, the best is the
+ * checkpoint.
  *
  * @throws RunError when the folder cannot be written any more
  */
 export async function performRun(request: RunRequest): Promise<RunOutcome> {
-  const { folder, config, split, trainer, signal, checkpointInterval = TEN_MINUTES } = request;
+  const { folder, config, split, trainer, signal } = request;
+  const { augment, timeBudget, checkpointMinutes = CHECKPOINT_MINUTES } = config.training;
   const epochs = [...(request.records ?? [])];
-  const saver = new CheckpointSaver(trainer, join(folder, runFiles.checkpoint));
+  const checkpoint = join(folder, runFiles.checkpoint);
+  const saver = new CheckpointSaver(trainer, checkpoint);
   const { patience = Number.POSITIVE_INFINITY } = config.training;
   const best = join(folder, runFiles.best);
   const saveBest = async () => {
-    if (config.training.patience === undefined || bestRecord(epochs) !== epochs.at(-1)) return;
-    await writing(best, () => trainer.save(best));
+    if (bestRecord(epochs) === epochs.at(-1)) await writing(best, () => keepFileAs(checkpoint, best));
   };
+  const pace = new Pace();
+  const timeLeft = ({ epoch, batch, seconds }: Trainer["progress"], batches: number) => {
+    const budget = timeBudget === undefined ? undefined : timeBudget - seconds;
+    return pace.left({ epoch, batch, batches, epochs: config.training.epochs, budget });
+  };
+  const perEpoch = batchCount(split.training.inputs.shape[0], config.training);
   const metrics = await writing(join(folder, runFiles.metrics), () => openMetrics(folder));
   const keep = async (measured: EpochRecord) => {
     const record = { ...measured, epoch: +measured.epoch.toFixed(2) }; // a part of an epoch, as people read it
@@ -67,15 +89,17 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
     // The record goes first: a checkpoint without its record could not be told from one with it.
     await saver.save();
     await saveBest();
-    request.onEpoch(record);
+    pace.evaluated();
+    request.onEpoch(record, timeLeft(trainer.progress, perEpoch));
     return !isExhausted(epochs, patience);
   };
-  const onStep: FitOptions["onStep"] = (statistics, { epoch, batch, batches, seconds }) => {
-    if (performance.now() - saver.lastSave > checkpointInterval) saver.saveInBackground();
-    const done = epoch + batch / batches;
-    const { timeBudget = Number.POSITIVE_INFINITY } = config.training;
-    const fraction = Math.min(1, Math.max(done / config.training.epochs, seconds / timeBudget));
-    request.onStep({ fraction, epoch: done, statistics });
+  const onStep: FitOptions["onStep"] = (statistics, progress) => {
+    if (performance.now() - saver.lastSave > 60_000 * checkpointMinutes) saver.saveInBackground();
+    pace.step();
+    const { epoch, batch, batches, seconds } = progress;
+    const done = (epoch + batch / batches) / config.training.epochs;
+    const fraction = Math.min(1, Math.max(done, seconds / (timeBudget ?? Number.POSITIVE_INFINITY)));
+    request.onStep({ fraction, epoch, batch, batches, statistics, left: timeLeft(progress, batches)! });
   };
 
   let failure: RunError | undefined;
@@ -84,10 +108,12 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
     if (epochs.length === 0) await keep(await measure(trainer, split));
     else if (trainer.progress.batch === 0) await saveBest(); // the process may have been killed before it could
     const remaining = config.training.epochs - trainer.progress.epoch;
-    const spent = trainer.progress.seconds >= (config.training.timeBudget ?? Number.POSITIVE_INFINITY);
+    const spent = trainer.progress.seconds >= (timeBudget ?? Number.POSITIVE_INFINITY);
     if (!signal.aborted && !spent) {
-      const options = { ...{ epochs: remaining, signal, onStep }, validation: split.validation };
-      const fitting = trainer.fit(split.training, { ...options, timeBudget: config.training.timeBudget });
+      const fitting = trainer.fit(split.training, {
+        ...{ epochs: remaining, signal, onStep, validation: split.validation, timeBudget, augment },
+        evaluatedRows: evaluatedRows(split.training),
+      });
       failure = await consume(fitting, keep);
     }
     if (failure === undefined) {
@@ -161,7 +187,7 @@ function failedRecord(last: EpochRecord, { progress }: Trainer, { message }: Run
 
 /** The model before training, as epoch 0. */
 async function measure(trainer: Trainer, { training, validation }: DataSplit): Promise<EpochRecord> {
-  const before = await trainer.evaluate(training);
+  const before = await trainer.evaluate(firstRows(training, evaluatedRows(training)));
   const held = await trainer.evaluate(validation);
   return {
     ...{ epoch: 0, step: 0, seconds: 0, trainLoss: before.loss, validationLoss: held.loss },

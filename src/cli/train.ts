@@ -2,12 +2,13 @@
 import type { Command } from "commander";
 import { type Dataset, inputCount } from "../data/index.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { notesOf } from "./notes.ts";
 import { formatDuration, formatOptions, formatValue, type Output, openOutput } from "./output.ts";
-import { openProgress } from "./progress.ts";
+import { describeStep, openProgress } from "./progress.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
 import { performRun, type RunRequest } from "./run.ts";
 import { type RunConfig, trainerConfig } from "./run-config.ts";
@@ -67,9 +68,11 @@ async function train(source: string, options: TrainOptions, args: readonly strin
     try {
       interrupts.check();
       const folder = await createRunFolder(options.runsDir, options.name ?? split.training.name);
-      await writeConfig(folder, { ...config });
-      const name = trainer.config.optimizer.name;
-      await runAndReport({ name, folder, config, split, trainer }, interrupts, output);
+      await withRunLock(folder, async () => {
+        await writeConfig(folder, { ...config });
+        const name = trainer.config.optimizer.name;
+        await runAndReport({ name, folder, config, split, trainer }, interrupts, output);
+      });
     } finally {
       trainer.dispose();
     }
@@ -92,16 +95,13 @@ export async function runAndReport(run: Prepared, interrupts: Interrupts, output
   const shownEpochs = config.training.timeBudget === undefined ? epochs : undefined;
   const progress = openProgress([name]);
   const line = progress.add(name);
+  line.update(0, run.records ? "preparing" : "evaluating the untrained model");
   const { record, failure } = await performRun({
     ...run,
     signal: interrupts.signal,
-    onStep: ({ fraction, epoch }) =>
-      line.update(
-        fraction,
-        `epoch ${Math.floor(epoch)}${shownEpochs === undefined ? "" : `/${shownEpochs}`}`,
-      ),
-    onEpoch(epoch) {
-      line.epoch(epoch, shownEpochs);
+    onStep: (step) => line.update(step.fraction, describeStep(step, shownEpochs), step.left),
+    onEpoch(epoch, left) {
+      line.epoch(epoch, shownEpochs, left);
       output.event({ event: "epoch", run: name, ...epoch });
     },
   }).finally(() => progress.stop());

@@ -1,7 +1,9 @@
 /** The options that `train` and `compare` share, and what they amount to on given data. */
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { augmentedShape } from "../data/augmentation.ts";
 import {
+  type Augmentation,
   batchCount,
   type DataSplit,
   type Dataset,
@@ -16,6 +18,7 @@ import type { FloatDType } from "../tensor.ts";
 import {
   type Assignment,
   assignment,
+  augmentation,
   column,
   commaSeparated,
   countOrAll,
@@ -27,6 +30,7 @@ import {
   positiveNumber,
 } from "./arguments.ts";
 import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } from "./defaults.ts";
+import { CHECKPOINT_MINUTES } from "./run.ts";
 import {
   type ActivationName,
   activationNames,
@@ -44,6 +48,8 @@ export interface TrainingOptions {
   readonly batchSize?: number | "all";
   readonly timeBudget?: number;
   readonly patience?: number;
+  readonly augment?: Augmentation;
+  readonly checkpointMinutes: number;
   readonly learningRate?: number;
   readonly schedule: "constant" | "cosine";
   readonly damping?: number;
@@ -103,6 +109,11 @@ export function addTrainingOptions(command: Command): Command {
       "rows a step, or all (default: 128, at most a quarter)",
       countOrAll("--batch-size"),
     )
+    .option(
+      "--augment <kinds>",
+      "of the images trained on: crop (4 pixels of zeros around, or crop=<pixels>), flip, or crop,flip (default: none)",
+      augmentation,
+    )
     .option("--learning-rate <x>", "step size (default: the method's own)", number("--learning-rate"))
     .addOption(
       choice("--schedule <name>", "what becomes of the learning rate", ["constant", "cosine"]).default(
@@ -159,6 +170,12 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option("--name <name>", "name of the run's folder (default: the dataset's name)")
     .option("--runs-dir <folder>", "where run folders are made", "runs")
+    .option(
+      "--checkpoint-minutes <n>",
+      "longest time between two checkpoints of a long epoch",
+      positiveNumber("--checkpoint-minutes"),
+      CHECKPOINT_MINUTES,
+    )
     .option("--seed <n>", "seed of everything random", integer("--seed"), 0)
     .option("--json", "one JSON object a line on stdout")
     .optionsGroup("Options:");
@@ -189,12 +206,16 @@ export async function loadData(
 
 /** How to train on these data: what was asked for, defaults where nothing was. */
 export function trainingConfig(options: TrainingOptions, training: Dataset): TrainingConfig {
-  const { timeBudget, patience, dtype, device, seed } = options;
+  const { timeBudget, patience, augment, checkpointMinutes, dtype, device, seed } = options;
+  if (augment) augmentedShape(training, augment); // or it is refused
   const rows = training.inputs.shape[0];
   const { batchSize: wanted = defaultBatchSize(rows) } = options;
   const batchSize = wanted === "all" ? rows : wanted;
   const unlimited = timeBudget === undefined ? defaultEpochs(rows, batchSize) : MANY_EPOCHS;
-  return { epochs: options.epochs ?? unlimited, timeBudget, patience, batchSize, dtype, device, seed };
+  return {
+    ...{ epochs: options.epochs ?? unlimited, timeBudget, patience, augment, checkpointMinutes, batchSize },
+    ...{ dtype, device, seed },
+  };
 }
 
 /** Where only the seconds are limited. */

@@ -3,7 +3,7 @@
  *
  * A trial starts from the same weights and takes the same batches as the full training will.
  */
-import { batches, type DataSplit } from "../data/index.ts";
+import { type Augmentation, batches, type DataSplit } from "../data/index.ts";
 import { findMethod } from "../optimizers/index.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -34,6 +34,8 @@ export interface TuningRequest {
   /** Steps of each trial. */
   readonly steps: number;
   readonly split: DataSplit;
+  /** What happens to the images trained on. */
+  readonly augment?: Augmentation;
   readonly runtime: Runtime;
   readonly signal: AbortSignal;
   /** What to train with these options. */
@@ -80,13 +82,14 @@ function gridOf({ method, fixed }: TuningRequest): MethodOptions[] {
 }
 
 async function runTrial(
-  { split, steps, runtime, signal, configure }: TuningRequest,
+  request: TuningRequest,
   options: MethodOptions,
   point: MethodOptions,
 ): Promise<Trial> {
+  const { split, runtime, signal, configure } = request;
   const trainer = await createTrainer(configure(options), { runtime });
   try {
-    const healthy = await takeSteps(trainer, split, steps, signal);
+    const healthy = await takeSteps(trainer, request);
     const { loss } =
       healthy && !signal.aborted ? await trainer.evaluate(split.validation) : { loss: Number.NaN };
     const epochs = +(trainer.progress.step / batchesPerEpoch(trainer, split)).toPrecision(3);
@@ -104,13 +107,13 @@ async function runTrial(
 }
 
 /** The first steps of training; false when it diverges. */
-async function takeSteps(trainer: Trainer, { training }: DataSplit, steps: number, signal: AbortSignal) {
+async function takeSteps(trainer: Trainer, { split, steps, signal, augment }: TuningRequest) {
   const { batchSize, seed } = trainer.config;
   const random = new Random(seed).fork("batches");
   let rejectedInARow = 0;
   let lastBreath = performance.now();
   for (let epoch = 0, taken = 0; taken < steps; epoch++) {
-    for (const batch of batches(training, { batchSize, random, epoch })) {
+    for (const batch of batches(split.training, { batchSize, random, epoch, augment })) {
       if (taken++ === steps || signal.aborted) return true;
       const { accepted } = await trainer.step(batch);
       rejectedInARow = accepted ? 0 : rejectedInARow + 1;

@@ -5,7 +5,7 @@
  */
 import { requireOption, UsageError } from "../errors.ts";
 import type { Random } from "../random.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
+import { allocate, dtypeOf, formatShape, sizeOf, type TypedArray } from "../tensor.ts";
 import type { Dataset } from "./dataset.ts";
 
 /** What happens to the images of a training batch; evaluation always sees them as they are. */
@@ -45,22 +45,22 @@ export function augmentedShape(
 }
 
 /**
- * Copies `count` images of `source`, those listed from `rows[start]` on, to the start of `output`, each through a view of its
- * own. All that is random is drawn from `random`, image by image.
+ * Replaces each of the first `count` images of `data`, (…, C, H, W), by a view of itself. All that is random is drawn from
+ * `random`, image by image.
  */
-export function gatherAugmented(
-  { data }: Tensor,
-  rows: Int32Array,
-  start: number,
+export function augmentImages(
+  data: TypedArray,
   count: number,
-  output: Tensor["data"],
   shape: ImageShape,
   augmentation: Augmentation,
   random: Random,
 ): void {
-  const size = shape[0] * shape[1] * shape[2];
-  for (let i = 0; i < count; i++) {
-    copyView(data, rows[start + i] * size, shape, drawView(augmentation, random), output, i * size);
+  const size = sizeOf(shape);
+  const original = allocate(dtypeOf(data), size);
+  for (let image = 0; image < count; image++) {
+    const pixels = data.subarray(image * size, (image + 1) * size);
+    original.set(pixels);
+    copyView(original, shape, drawView(augmentation, random), pixels);
   }
 }
 
@@ -70,25 +70,18 @@ function drawView({ crop = 0, flip = false }: Augmentation, random: Random): Vie
 }
 
 function copyView(
-  source: Tensor["data"],
-  from: number,
+  source: TypedArray,
   [channels, height, width]: ImageShape,
   { down, right, mirrored }: View,
-  output: Tensor["data"],
-  to: number,
+  output: TypedArray,
 ): void {
-  for (let channel = 0; channel < channels; channel++) {
-    for (let y = 0; y < height; y++) {
-      const row = y + down;
-      const target = to + (channel * height + y) * width;
-      if (row < 0 || row >= height) {
-        output.fill(0, target, target + width);
-        continue;
-      }
-      const line = from + (channel * height + row) * width;
+  for (let target = 0, channel = 0; channel < channels; channel++) {
+    for (let y = down; y < height + down; y++) {
+      const line = (channel * height + y) * width;
       for (let x = 0; x < width; x++) {
         const column = (mirrored ? width - 1 - x : x) + right;
-        output[target + x] = column >= 0 && column < width ? source[line + column] : 0;
+        const inside = y >= 0 && y < height && column >= 0 && column < width;
+        output[target++] = inside ? source[line + column] : 0;
       }
     }
   }

@@ -3,7 +3,7 @@ import { requireOption, UsageError } from "../errors.ts";
 import { isPixels } from "../pixels.ts";
 import type { Random } from "../random.ts";
 import { allocate, dtypeOf, sizeOf, type Tensor } from "../tensor.ts";
-import { type Augmentation, augmentedShape, gatherAugmented } from "./augmentation.ts";
+import { type Augmentation, augmentedShape, augmentImages } from "./augmentation.ts";
 import { type Dataset, gatherRows } from "./dataset.ts";
 
 /** `inputs` (B, …inputShape), numbers also where the dataset keeps pixels, and `targets` (B) or (B, C). */
@@ -54,26 +54,18 @@ export function batches(dataset: Dataset, options: BatchOptions): Iterable<Batch
   const order = random
     ? random.fork(`epoch ${epoch}`).permutation(rows)
     : Int32Array.from({ length: rows }, (_, index) => index);
-  return give(dataset, order, start, batchCount(rows, options), batchSize, inputGatherer(dataset, options));
+  return give(dataset, order, start, batchCount(rows, options), batchSize, augmenter(dataset, options));
 }
 
-/** Copies rows as {@link gatherRows} does, those of batch number `batch`. */
-type Gather = (
-  source: Tensor,
-  rows: Int32Array,
-  start: number,
-  count: number,
-  output: Tensor["data"],
-  batch: number,
-) => void;
+/** Changes the inputs of batch number `index`, of which there are `count`. */
+type Augmenter = (inputs: Tensor["data"], count: number, index: number) => void;
 
-function inputGatherer(dataset: Dataset, { augment, random, epoch = 0 }: BatchOptions): Gather {
-  if (!augment) return gatherRows;
+function augmenter(dataset: Dataset, { augment, random, epoch = 0 }: BatchOptions): Augmenter | undefined {
+  if (!augment) return undefined;
   const shape = augmentedShape(dataset, augment);
   if (!random) throw new UsageError("augment needs random, the generator of the run");
-  return (source, rows, start, count, output, batch) => {
-    const own = random.fork(`epoch ${epoch} batch ${batch} views`);
-    gatherAugmented(source, rows, start, count, output, shape, augment, own);
+  return (inputs, count, index) => {
+    augmentImages(inputs, count, shape, augment, random.fork(`epoch ${epoch} batch ${index} views`));
   };
 }
 
@@ -83,11 +75,11 @@ function* give(
   start: number,
   count: number,
   batchSize: number,
-  gatherInputs: Gather,
+  augment: Augmenter | undefined,
 ): Generator<Batch> {
   const side = () => ({
-    inputsOf: batchOf(inputs, order, batchSize, gatherInputs),
-    targetsOf: batchOf(targets, order, batchSize, gatherRows),
+    inputsOf: batchOf(inputs, order, batchSize, augment),
+    targetsOf: batchOf(targets, order, batchSize),
   });
   const sides: ReturnType<typeof side>[] = []; // the second one is made when there is a second batch
   for (let index = start; index < count; index++) {
@@ -101,7 +93,7 @@ function batchOf(
   source: Tensor,
   order: Int32Array,
   batchSize: number,
-  gather: Gather,
+  augment?: Augmenter,
 ): (index: number) => Tensor {
   const rest = source.shape.slice(1);
   const width = sizeOf(rest);
@@ -111,7 +103,8 @@ function batchOf(
   return (index) => {
     const from = index * batchSize;
     const count = Math.min(batchSize, order.length - from);
-    gather(source, order, from, count, data, index);
+    gatherRows(source, order, from, count, data);
+    augment?.(data, count, index);
     return count === batchSize ? full : { shape: [count, ...rest], data: data.subarray(0, count * width) };
   };
 }

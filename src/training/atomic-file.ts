@@ -28,6 +28,23 @@ export async function writeFileAtomically(
   await removeStaleTemporaries(folder, prefix);
 }
 
+/**
+ * Gives a file a second name, in place of the file that had it. Files of {@link writeFileAtomically} are replaced and never
+ * changed, so what is kept stays as it is: a link to the same bytes where the file system has links, a copy elsewhere.
+ */
+export async function keepFileAs(path: string, name: string): Promise<void> {
+  const { basename, copyFile, dirname, join, link, rename, rm } = nodeFiles();
+  const folder = dirname(name);
+  const temporary = join(folder, `.${basename(name)}.${process.pid}-${crypto.randomUUID()}.tmp`);
+  try {
+    await link(path, temporary).catch(() => copyFile(path, temporary));
+    await rename(temporary, name);
+  } finally {
+    await rm(temporary, { force: true }); // renaming one link of a file over another does nothing
+  }
+  await flushFolder(folder);
+}
+
 async function writeAndFlush(path: string, contents: string | Iterable<Uint8Array>): Promise<void> {
   const file = await nodeFiles().open(path, "wx");
   try {
@@ -59,7 +76,8 @@ async function removeStaleTemporaries(folder: string, prefix: string): Promise<v
   }
 }
 
-function isRunning(processId: number): boolean {
+/** Whether there is a process of this number. */
+export function isRunning(processId: number): boolean {
   try {
     process.kill(processId, 0); // signal 0 only asks
     return true;

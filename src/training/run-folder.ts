@@ -4,7 +4,8 @@
  *     config.json              what was asked for
  *     metrics.jsonl            one {@link EpochRecord} a line, appended as training goes on
  *     checkpoint.safetensors   the model and the optimizer (`safetensors.ts`)
- *     best.safetensors         the same of the best epoch, while a run with early stopping is under way
+ *     best.safetensors         the same of the epoch with the least validation loss
+ *     running                  the process that works on it, while one does (`run-lock.ts`)
  *     report.html              the report (`../report`)
  */
 import { open, readFile } from "node:fs/promises";
@@ -80,6 +81,7 @@ export const runFiles = {
   metrics: "metrics.jsonl",
   checkpoint: "checkpoint.safetensors",
   best: "best.safetensors",
+  lock: "running",
   report: "report.html",
 } as const;
 

@@ -19,7 +19,10 @@ describe("performRun", () => {
       dataset: { source: "friedman1", options: { rows: 40_000 }, fingerprint: fingerprint(split.training) },
       model: { hidden: [6], activation: "tanh" },
       optimizer: { name: "tengrad", options: { learningRate: 0.003, refreshEvery: 3 } },
-      training: { epochs: 1, batchSize: 4, dtype: "float32", device: "cpu", seed: 0 },
+      training: {
+        ...{ epochs: 1, batchSize: 4, dtype: "float32", device: "cpu", seed: 0 },
+        checkpointMinutes: 1 / 60_000,
+      },
     };
     const settings = trainerConfig(config, split.training);
     const trainer = await createTrainer(settings);
@@ -29,11 +32,12 @@ describe("performRun", () => {
     let first: number | undefined;
     const copy = join(folder, "copy.safetensors");
     const { record } = await performRun({
-      ...{ name: "tengrad", folder, config, split, trainer, signal: stops.signal, checkpointInterval: 1 },
-      onStep: ({ epoch }) => {
+      ...{ name: "tengrad", folder, config, split, trainer, signal: stops.signal },
+      onStep: ({ epoch, batch, batches }) => {
         const { ino } = statSync(checkpoint); // a save replaces the file
         first ??= ino;
-        if (ino !== first && epoch < 1 && !existsSync(copy)) copyFileSync(checkpoint, copy);
+        if (ino !== first && epoch === 0 && batch < batches && !existsSync(copy))
+          copyFileSync(checkpoint, copy);
       },
       onEpoch: () => {},
     });
