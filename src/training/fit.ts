@@ -115,8 +115,9 @@ export async function* fit(
 /** The first rows of examples, not copied. */
 export function firstRows(examples: Examples, count: number): Examples {
   const rows = Math.min(count, examples.inputs.shape[0]);
-  const front = ({ shape: [, ...rest], data }: Tensor): Tensor => {
-    return { shape: [rows, ...rest], data: data.subarray(0, rows * sizeOf(rest)) };
+  const front = (source: Tensor): Tensor => {
+    const [, ...rest] = source.shape;
+    return { ...source, shape: [rows, ...rest], data: source.data.subarray(0, rows * sizeOf(rest)) };
   };
   return { ...examples, inputs: front(examples.inputs), targets: front(examples.targets) };
 }

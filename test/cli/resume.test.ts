@@ -73,10 +73,18 @@ describe("natgrad resume", () => {
     await assertResumable("killed");
   });
 
-  it("exits with 143 on SIGTERM, and at once on a second signal", async () => {
+  it("exits with 143 on SIGTERM, and at once on a second signal; until then it has the folder to itself", async () => {
     assert.equal((await interrupt("terminated", "SIGTERM")).code, 143);
     const running = start(folder, [...long, "--name", "twice"]);
     await running.sees("epoch 1/300");
+    const refused = await natgrad(folder, ["resume", "runs/twice"]);
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.stderr,
+      new RegExp(
+        `^natgrad: runs/twice is being trained by process ${running.child.pid} \\(.*kill \\d+\\)\n$`,
+      ),
+    );
     running.child.kill("SIGINT");
     await running.sees("stopping");
     running.child.kill("SIGINT");
