@@ -32,13 +32,12 @@ interface View {
  * @throws UsageError when it has none, or an option is out of range
  */
 export function augmentedShape(
-  { name, inputs, imageShape }: Pick<Dataset, "name" | "inputs" | "imageShape">,
+  { name, inputs }: Pick<Dataset, "name" | "inputs">,
   { crop = 0 }: Augmentation,
 ): ImageShape {
   requireOption(Number.isInteger(crop) && crop >= 0, "augment crop", crop, "an integer >= 0, in pixels");
-  const shape = inputs.shape.slice(1);
-  if (shape.length === 3) return [shape[0], shape[1], shape[2]];
-  if (imageShape) return imageShape;
+  const [, channels, height, width] = inputs.shape;
+  if (inputs.shape.length === 4) return [channels, height, width];
   throw new UsageError(
     `invalid augment: ${name} has no images (its inputs are ${formatShape(inputs.shape)}, not (N, C, H, W))`,
   );

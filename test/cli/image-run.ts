@@ -25,16 +25,6 @@ import { createTrainer, type Trainer, type TrainerConfig } from "../../src/train
 const optimizer = { name: "tengrad", options: { learningRate: 0.05, damping: 0.1, refreshEvery: 4 } };
 const training = { epochs: 2, batchSize: 16, dtype: "float32", device: "cpu", seed: 0 } as const;
 
-/** Glyphs as images of one channel. */
-async function loadImages() {
-  const split = await loadDataset("glyphs", { rows: 500 });
-  const asImages = (part: typeof split.training) => ({
-    ...part,
-    inputs: { shape: [part.inputs.shape[0], 1, 8, 8], data: part.inputs.data },
-  });
-  return { ...split, training: asImages(split.training), validation: asImages(split.validation) };
-}
-
 export const settings: TrainerConfig = {
   model: sequential([
     ...[conv2d(4, { padding: 1, bias: false }), batchNorm(), relu(), avgPool(2), flatten(), dropout(0.2)],
@@ -49,7 +39,7 @@ export async function requestRun(
   trainer: Trainer,
   checkpointMinutes = CHECKPOINT_MINUTES,
 ): Promise<RunRequest> {
-  const split = await loadImages();
+  const split = await loadDataset("glyphs", { rows: 500 });
   const config: RunConfig = {
     ...{ format: "natgrad run 1", natgrad: "0.0.0", commands: [], optimizer },
     dataset: { source: "glyphs", options: {}, fingerprint: "" },

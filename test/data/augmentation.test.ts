@@ -5,6 +5,7 @@ import type { Augmentation } from "../../src/data/augmentation.ts";
 import { batches } from "../../src/data/batches.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { UsageError } from "../../src/errors.ts";
+import type { Pixels } from "../../src/pixels.ts";
 import { Random } from "../../src/random.ts";
 import { sizeOf, tensor } from "../../src/tensor.ts";
 
@@ -116,14 +117,27 @@ describe("augmentation", () => {
     assert.deepEqual(unchanged, copies(dataset, options));
   });
 
-  it("takes flat inputs whose image shape is known, and refuses those that are no images", () => {
+  it("works on pixels as on the numbers that they stand for", () => {
+    const { inputs, ...dataset } = pictures(9, [1, 3, 4]);
+    const bytes: Pixels = {
+      ...{ shape: inputs.shape, data: Uint8Array.from(inputs.data), dtype: "float64" },
+      scaling: { mean: [0.2], deviation: [0.5] },
+    };
+    const numbers = tensor(
+      Float64Array.from(inputs.data, (byte) => (byte / 255 - 0.2) / 0.5),
+      inputs.shape,
+    );
+    const options = { batchSize: 4, random: new Random(1), augment: { crop: 1, flip: true } };
+    assert.deepEqual(
+      copies({ ...dataset, inputs: bytes }, options),
+      copies({ ...dataset, inputs: numbers }, options),
+    );
+  });
+
+  it("refuses what is no image, and options out of range", () => {
     const dataset = pictures(4, [1, 2, 3]);
     const flat = { ...dataset, inputs: { ...dataset.inputs, shape: [4, 6] } };
     const options = { batchSize: 2, random: new Random(1), augment: { crop: 1 } };
-    assert.deepEqual(
-      copies({ ...flat, imageShape: [1, 2, 3] }, options).map(({ inputs }) => inputs),
-      copies(dataset, options).map(({ inputs }) => inputs),
-    );
     assert.throws(
       () => batches(flat, options),
       new UsageError("invalid augment: pictures has no images (its inputs are (4, 6), not (N, C, H, W))"),
