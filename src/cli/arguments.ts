@@ -105,12 +105,14 @@ export interface Assignment {
   readonly value: unknown;
 }
 
-/** `momentum=0.9`, `tengrad.refreshEvery=10`, `damping={"policy":"levenberg-marquardt","initial":1}`. */
-export function assignment(text: string, previous: readonly Assignment[] = []): Assignment[] {
-  const match = /^(?:(\w+)\.)?(\w+)=(.*)$/s.exec(text);
-  if (!match) throw new UsageError(`invalid --option: ${JSON.stringify(text)} (must be key=value)`);
-  const [, method, key, value] = match;
-  return [...previous, { method, key, value: parseValue(value) }];
+/** `momentum=0.9`, `tengrad.refreshEvery=10`, `damping={"policy":"levenberg-marquardt","initial":1}`; repeatable. */
+export function assignment(flag: string) {
+  return (text: string, previous: readonly Assignment[] = []): Assignment[] => {
+    const match = /^(?:(\w+)\.)?(\w+)=(.*)$/s.exec(text);
+    if (!match) throw new UsageError(`invalid ${flag}: ${JSON.stringify(text)} (must be key=value)`);
+    const [, method, key, value] = match;
+    return [...previous, { method, key, value: parseValue(value) }];
+  };
 }
 
 /** JSON where it is JSON, a word otherwise. */

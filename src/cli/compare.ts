@@ -11,6 +11,7 @@ import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
+import { modelConfig } from "./models.ts";
 import { notesOf } from "./notes.ts";
 import { formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { describeStep, openProgress, type Progress, type RunProgress } from "./progress.ts";
@@ -193,7 +194,7 @@ function announce(
   output.event({
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
-    ...{ features: inputCount(rows), hidden: options.hidden, activation: options.activation },
+    ...{ features: inputCount(rows), model: modelConfig(options) },
     ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);

@@ -11,6 +11,7 @@ import { makeFolders } from "../training/folders.ts";
 import { runFiles } from "../training/run-folder.ts";
 import { commaSeparated, integer, oneOf, positiveInteger, positiveNumber } from "./arguments.ts";
 import { watchInterrupts } from "./interrupts.ts";
+import { describeModel } from "./models.ts";
 import { formatValue, type Output, openOutput } from "./output.ts";
 import { openProgress } from "./progress.ts";
 import { reproducingCommand } from "./report-file.ts";
@@ -124,11 +125,7 @@ async function inspectRun(folder: string, options: Options, args: readonly strin
 }
 
 function describeRun({ model, optimizer }: RunConfig, dataset: string) {
-  const sizes =
-    model.hidden.length === 0
-      ? "no hidden layer"
-      : `hidden layers ${model.hidden.join("-")}, ${model.activation}`;
-  return { dataset, model: `${sizes}, trained with ${optimizer.name}` };
+  return { dataset, model: `${describeModel(model)}, trained with ${optimizer.name}` };
 }
 
 /** Shows one bar, or a line at the end, while the work goes on. */

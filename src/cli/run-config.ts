@@ -6,9 +6,10 @@ import { requireOption, UsageError } from "../errors.ts";
 import * as nn from "../nn/index.ts";
 import { createOptimizer } from "../optimizers/index.ts";
 import type { Device } from "../runtime/session.ts";
-import { type FloatDType, sizeOf, type TypedArray } from "../tensor.ts";
+import type { FloatDType, TypedArray } from "../tensor.ts";
 import { readConfig } from "../training/run-folder.ts";
 import type { TrainerConfig } from "../training/trainer.ts";
+import { buildModel, type ModelConfig } from "./models.ts";
 
 export interface RunConfig {
   readonly format: typeof FORMAT;
@@ -26,12 +27,6 @@ export interface RunConfig {
   readonly model: ModelConfig;
   readonly optimizer: { readonly name: string; readonly options: Readonly<Record<string, unknown>> };
   readonly training: TrainingConfig;
-}
-
-export interface ModelConfig {
-  /** Units of the hidden layers. */
-  readonly hidden: readonly number[];
-  readonly activation: ActivationName;
 }
 
 export interface TrainingConfig {
@@ -52,20 +47,6 @@ export interface TrainingConfig {
 }
 
 export const FORMAT = "natgrad run 1";
-
-const activations = {
-  tanh: nn.tanh,
-  relu: nn.relu,
-  leakyRelu: nn.leakyRelu,
-  sigmoid: nn.sigmoid,
-  gelu: nn.gelu,
-  softplus: nn.softplus,
-  elu: nn.elu,
-  sin: nn.sin,
-} as const;
-
-export type ActivationName = keyof typeof activations;
-export const activationNames = Object.keys(activations) as ActivationName[];
 
 /**
  * The config of a run folder.
@@ -130,18 +111,6 @@ export function trainerConfig(
     optimizer: createOptimizer(optimizer.name, optimizer.options),
     ...{ batchSize, dtype, device, seed },
   };
-}
-
-function buildModel({ hidden, activation }: ModelConfig, data: Dataset): nn.Model {
-  requireOption(Array.isArray(hidden), "hidden", hidden, "a list of layer sizes");
-  requireOption(activationNames.includes(activation), "activation", activation, activationNames.join(" | "));
-  const layers = hidden.flatMap((units) => [nn.dense(units), activations[activation]()]);
-  const flat = data.imageShape ? [nn.flatten()] : [];
-  return nn.sequential([...flat, ...layers, nn.dense(outputUnits(data))]);
-}
-
-function outputUnits({ task, targets }: Dataset): number {
-  return task.kind === "classification" ? task.classNames.length : sizeOf(targets.shape.slice(1));
 }
 
 /** The likelihood that follows from the task. */

@@ -1,11 +1,12 @@
 /** `natgrad train`: one model on one dataset. */
 import type { Command } from "commander";
-import { type Dataset, inputCount } from "../data/index.ts";
+import { inputCount } from "../data/index.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
+import { describeInputs, describeModel } from "./models.ts";
 import { notesOf } from "./notes.ts";
 import { formatDuration, formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { describeStep, openProgress } from "./progress.ts";
@@ -28,6 +29,8 @@ Examples:
   $ natgrad train ecoli --hidden 16 --optimizer exactNgd
   $ natgrad train my.csv --target price --log-target --drop id,comment --epochs 50
   $ natgrad train weather --optimizer tengrad --damping 0.01 --option refreshEvery=10
+  $ natgrad train mnist --model small-conv --rows 10000 --epochs 2
+  $ natgrad train cifar10 --model wide-resnet --model-option depth=16 --optimizer kfac
   $ natgrad train friedman1 --option 'damping={"policy":"levenberg-marquardt","initial":1}'
 
 Ctrl-C stops after the step under way and saves a checkpoint; a second one ends at once.`;
@@ -41,7 +44,7 @@ export function addTrainCommand(program: Command, args: readonly string[]): void
     .command("train")
     .summary("train a model on a dataset or a CSV file")
     .description(
-      "Trains a dense network on a dataset known by name or on a CSV file. The likelihood follows the task.",
+      "Trains a network on a dataset known by name or on a CSV file: a dense one, or one for images. The likelihood follows the task.",
     )
     .argument("<dataset>", "a name (see natgrad data list) or the path of a CSV file")
     .option("--optimizer <method>", "how to train (see natgrad methods)", defaultOptimizer);
@@ -137,16 +140,11 @@ function announce({ config, split, trainer, folder, records }: Prepared, output:
     `${training.name}: ${rows} rows to train on, ${split.validation.inputs.shape[0]} to validate, ` +
       `${describeInputs(training)}, ${training.task.kind}`,
   );
-  output.print(`model: ${model} (${trainer.parameterCount} parameters)`);
+  const shown = "name" in config.model ? describeModel(config.model) : model; // the layers of some would fill a page
+  output.print(`model: ${shown} (${trainer.parameterCount} parameters)`);
   output.print(
     `optimizer: ${optimizer.name}, ${formatOptions(optimizer.options)}, batch size ${settings.batchSize}`,
   );
-}
-
-function describeInputs({ imageShape, ...dataset }: Dataset): string {
-  if (!imageShape) return `${inputCount(dataset)} inputs`;
-  const [channels, height, width] = imageShape;
-  return `images of ${height} × ${width} pixels${channels === 1 ? "" : `, ${channels} channels`}`;
 }
 
 interface Ending {

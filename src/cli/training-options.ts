@@ -32,18 +32,17 @@ import {
 import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } from "./defaults.ts";
 import { CHECKPOINT_MINUTES } from "./run.ts";
 import {
-  type ActivationName,
   activationNames,
-  FORMAT,
-  fingerprint,
-  type RunConfig,
-  type TrainingConfig,
-} from "./run-config.ts";
+  describeModelOptions,
+  type ModelOptions,
+  modelConfig,
+  modelName,
+  modelNames,
+} from "./models.ts";
+import { FORMAT, fingerprint, type RunConfig, type TrainingConfig } from "./run-config.ts";
 import { natgradVersion } from "./version.ts";
 
-export interface TrainingOptions {
-  readonly hidden: readonly number[];
-  readonly activation: ActivationName;
+export interface TrainingOptions extends ModelOptions {
   readonly epochs?: number;
   readonly batchSize?: number | "all";
   readonly timeBudget?: number;
@@ -81,12 +80,26 @@ export function addTrainingOptions(command: Command): Command {
   return command
     .optionsGroup("Model:")
     .addOption(
-      new Option("--hidden <sizes>", "units of the hidden layers, or none")
-        .argParser(hiddenLayers)
-        .default([...defaultHidden], defaultHidden.join(",")),
+      new Option("--model <name>", `the network: ${modelNames.join(", ")}`)
+        .argParser(modelName)
+        .default("dense"),
+    )
+    .option(
+      "--hidden <sizes>",
+      `units of a dense network's hidden layers, or none (default: ${defaultHidden.join(",")})`,
+      hiddenLayers,
     )
     .addOption(
-      choice("--activation <name>", "after every hidden layer", activationNames).default(defaultActivation),
+      choice(
+        "--activation <name>",
+        `after every hidden layer (default: ${defaultActivation})`,
+        activationNames,
+      ),
+    )
+    .option(
+      "--model-option <key=value>",
+      `of a network for images (${describeModelOptions()}); repeatable`,
+      assignment("--model-option"),
     )
     .optionsGroup("Training:")
     .option(
@@ -132,7 +145,7 @@ export function addTrainingOptions(command: Command): Command {
     .option(
       "--option <key=value>",
       "any other option of the method, see natgrad methods; repeatable",
-      assignment,
+      assignment("--option"),
     )
     .optionsGroup("Data:")
     .option(
@@ -155,7 +168,11 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option("--header", "the first line names the columns (default: told from the file)")
     .option("--no-header", "the first line is data")
-    .option("--rows <n>", "rows to draw, for built-in tasks", positiveInteger("--rows"))
+    .option(
+      "--rows <n>",
+      "rows to draw, for built-in tasks; images to train on, the first ones",
+      positiveInteger("--rows"),
+    )
     .option(
       "--validation <fraction>",
       "share of the rows kept for validation (default: 0.2)",
@@ -265,9 +282,9 @@ export function onSchedule(
 /** Everything that `config.json` says. */
 export function runConfig(
   parts: Pick<RunConfig, "dataset" | "optimizer" | "training">,
-  { hidden, activation }: TrainingOptions,
+  options: TrainingOptions,
   command: string,
 ): RunConfig {
-  const model = { hidden, activation };
+  const model = modelConfig(options);
   return { format: FORMAT, natgrad: natgradVersion(), commands: [command], ...parts, model };
 }
