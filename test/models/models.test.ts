@@ -1,14 +1,15 @@
-/** The models of the papers: output shapes and numbers of parameters, counted by hand from the papers' tables. */
+/** The models: output shapes and numbers of parameters, counted by hand, for the papers' models from their tables. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Model } from "../../src/index.ts";
-import { denseNet, mobileNetV2, threeC1F, wideResNet } from "../../src/index.ts";
+import { denseNet, mobileNetV2, smallConvNet, threeC1F, wideResNet } from "../../src/index.ts";
 import { sizeOf } from "../../src/tensor.ts";
 
 const square = (kernel: number, inputs: number, outputs: number) => kernel * kernel * inputs * outputs;
 const normalization = (channels: number) => 2 * channels;
 
 const hand = {
+  smallConvNet: square(5, 1, 16) + 16 + square(3, 16, 32) + 32 + square(3, 32, 64) + 64 + 16 * 64 * 10 + 10,
   threeC1F: square(3, 1, 128) + 128 + 2 * (square(3, 128, 128) + 128) + 10368 * 500 + 500 + 500 * 10 + 10,
   wideResNet: wideResNetParameters(4, [64, 128, 256]),
   denseNet: denseNetParameters(),
@@ -46,6 +47,7 @@ function denseNetParameters(): number {
 }
 
 const cases: [keyof typeof hand, Model, number[]][] = [
+  ["smallConvNet", smallConvNet(), [1, 28, 28]],
   ["threeC1F", threeC1F(), [1, 28, 28]],
   ["wideResNet", wideResNet({ depth: 28, widen: 4 }), [3, 32, 32]],
   ["denseNet", denseNet({ depth: 19, growth: 100 }), [3, 32, 32]],
