@@ -88,10 +88,11 @@ function numbersOf({ mean, deviation }: ImageScaling, channel: number): Float64A
  *
  * @param shape of the numbers, channels third from the end
  */
-export function toPixelBytes({ mean, deviation }: ImageScaling, { shape, data }: Tensor): Uint8ClampedArray {
+export function toPixelBytes({ mean, deviation }: ImageScaling, { shape, data }: Tensor): Uint8Array {
   const area = shape.at(-1)! * shape.at(-2)!;
-  return Uint8ClampedArray.from(data, (value, at) => {
+  const bytes = Uint8ClampedArray.from(data, (value, at) => {
     const channel = Math.floor(at / area) % mean.length;
     return 255 * (value * deviation[channel] + mean[channel]);
   });
+  return new Uint8Array(bytes.buffer);
 }

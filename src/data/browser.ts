@@ -1,6 +1,6 @@
 /** What of this folder needs no files. */
 
-export { type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
+export { fitImageScaling, type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
 export type { Augmentation } from "./augmentation.ts";
 export { batchCount, batches } from "./batches.ts";
 export { loadBuiltIn as loadDataset } from "./built-in.ts";

@@ -1,6 +1,6 @@
 /** Datasets: CSV files, the registry, synthetic tasks, splits and batches. */
 
-export { type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
+export { fitImageScaling, type ImageScaling, isPixels, type Pixels, toPixelBytes } from "../pixels.ts";
 export type { Augmentation } from "./augmentation.ts";
 export { batchCount, batches } from "./batches.ts";
 export { type CsvOptions, loadCsv } from "./csv.ts";
