@@ -30,7 +30,6 @@ import {
   positiveNumber,
 } from "./arguments.ts";
 import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } from "./defaults.ts";
-import { CHECKPOINT_MINUTES } from "./run.ts";
 import {
   activationNames,
   describeModelOptions,
@@ -39,6 +38,7 @@ import {
   modelName,
   modelNames,
 } from "./models.ts";
+import { CHECKPOINT_MINUTES } from "./run.ts";
 import { FORMAT, fingerprint, type RunConfig, type TrainingConfig } from "./run-config.ts";
 import { natgradVersion } from "./version.ts";
 
