@@ -7,6 +7,7 @@ export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
 export { largestTensor } from "./memory.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
+export type { InPlacePair } from "./onnx-model.ts";
 export * from "./pooling.ts";
 export * from "./reduce.ts";
 export { substitute } from "./substitute.ts";

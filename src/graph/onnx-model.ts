@@ -53,7 +53,12 @@ export interface OnnxModel {
   flops: number;
   /** Whether it computes in float64, where rewrites that keep scale factors in float32 attributes are not allowed. */
   float64?: boolean;
+  /** Outputs that may lie in the memory of an input of the same shape: [output, input] pairs. */
+  inPlace?: readonly InPlacePair[];
 }
+
+/** The name of an output, and of the input that it may overwrite. */
+export type InPlacePair = readonly [output: string, input: string];
 
 const IR_VERSION = 10;
 const OPSET_VERSION = 21;

@@ -1,9 +1,11 @@
 /** Lowering of symbolic tensors to an ONNX model. */
 import { type DType, formatShape, type TypedArray } from "../tensor.ts";
 import { fuse } from "./fuse.ts";
+import { checkInPlace } from "./in-place.ts";
 import {
   ELEMENT_TYPES,
   encodeModel,
+  type InPlacePair,
   type OnnxAttribute,
   type OnnxInitializer,
   type OnnxModel,
@@ -18,6 +20,8 @@ import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts"
 export interface LoweringOptions {
   /** Operators that the device lacks and an operation must spell out (WebGPU's `LogSoftmax`). */
   readonly missing?: ReadonlySet<string>;
+  /** Outputs that shall be able to overwrite an input. */
+  readonly inPlace?: readonly InPlacePair[];
 }
 
 /**
@@ -85,10 +89,14 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
 /**
  * Optimizes, fuses and encodes a computation. The model's inputs are the input nodes that are still needed, in
  * order of first use; an input that the outputs do not depend on is gone.
+ *
+ * @throws Error when an output cannot overwrite the input that it shall
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
   const results = orient(fuse(sinkFactors(optimize(Object.values(outputs)))));
+  const { inPlace = [] } = options;
+  checkInPlace(new Map(names.map((name, k) => [name, results[k]])), inPlace);
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();
@@ -117,7 +125,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     outputs: results.map(({ dtype, shape }, k) => ({ name: names[k], dtype, shape })),
     initializers: emit.initializers,
   };
-  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops, float64 };
+  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops, float64, inPlace };
 }
 
 function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {

@@ -5,7 +5,8 @@
  * panels once and transpose a transposed left operand for each panel of 128 columns. In a dense layer x·Wᵀ copies the whole
  * weight matrix; W·xᵀ, whose result is the transpose, copies only the batch. Activations may as well be (F, N) instead of (N, F)
  * all the way from one product to the next, for elementwise functions and concatenations do not mind. Where it saves copying,
- * this pass turns them over, and networks too small to gain are left alone. What joins such matrices from outside, as kept
+ * this pass turns them over, and networks too small to gain are left alone. A transposition that somebody asked for is then
+ * none. What joins such matrices from outside, as kept
  * statistics do, is transposed if the rest gains more than that costs.
  */
 import { sameShape } from "../tensor.ts";
@@ -29,6 +30,8 @@ interface Group {
   readonly foreign: Set<SymbolicTensor>;
   /** The products that yield one of the group's matrices or take one as an operand. */
   readonly products: Set<SymbolicTensor>;
+  /** Transpositions of the group's matrices, which cost nothing where it is turned over. */
+  readonly transpositions: SymbolicTensor[];
   /** Whether everything around the group can do with the transposes. */
   free: boolean;
   turned: boolean;
@@ -57,7 +60,7 @@ function findGroups(order: readonly SymbolicTensor[], outputs: readonly Symbolic
   const groups = new Map<SymbolicTensor, Group>();
   const create = (node: SymbolicTensor): Group => {
     const group: Group = {
-      ...{ nodes: [node], foreign: new Set(), products: new Set() },
+      ...{ nodes: [node], foreign: new Set(), products: new Set(), transpositions: [] },
       ...{ free: true, turned: false },
     };
     groups.set(node, group);
@@ -69,6 +72,7 @@ function findGroups(order: readonly SymbolicTensor[], outputs: readonly Symbolic
     a.nodes.push(...b.nodes);
     for (const product of b.products) a.products.add(product);
     for (const operand of b.foreign) a.foreign.add(operand);
+    a.transpositions.push(...b.transpositions);
     a.free &&= b.free;
     return a;
   };
@@ -88,7 +92,8 @@ function findGroups(order: readonly SymbolicTensor[], outputs: readonly Symbolic
         const other = groups.get(operand);
         if (other) group = join(other, group);
         else group.foreign.add(operand);
-      } else if (!isTotal(node)) block(operand);
+      } else if (isTransposition(node)) groups.get(operand)?.transpositions.push(node);
+      else if (!isTotal(node)) block(operand);
     });
   }
   for (const output of outputs) block(output);
@@ -110,13 +115,18 @@ function isMember(operand: SymbolicTensor, node: SymbolicTensor): boolean {
   return concatenationAxis(node) !== undefined || sameShape(operand.shape, node.shape);
 }
 
-/** A sum over one axis of a matrix, which is as well taken over the other axis of its transpose. */
+/** A sum over one axis of a matrix, which is as well taken over the other axis of its transpose, or a sum of all its squares. */
 function isTotal({ operation, inputs, rank }: SymbolicTensor): boolean {
-  return operation.name === "sum" && inputs[0].rank === 2 && rank === 1;
+  if (inputs[0]?.rank !== 2) return false;
+  return (operation.name === "sum" && rank === 1) || operation.name === "squaredNorm";
+}
+
+function isTransposition({ operation, rank }: SymbolicTensor): boolean {
+  return operation.name === "transpose" && rank === 2;
 }
 
 /** Elements that the products around a group copy, as the groups now lie. */
-function copied({ products, foreign, turned }: Group, groups: Groups): number {
+function copied({ products, foreign, transpositions, turned }: Group, groups: Groups): number {
   let total = 0;
   for (const product of products) {
     const { operands, attributes } = turnedProduct(product, groups);
@@ -125,7 +135,7 @@ function copied({ products, foreign, turned }: Group, groups: Groups): number {
     const passes = attributes.transposeA ? Math.ceil(columns / PANEL) : 0;
     total += b.size + a.size * passes;
   }
-  if (turned) for (const { size } of foreign) total += TRANSPOSITION * size;
+  for (const { size } of turned ? foreign : transpositions) total += TRANSPOSITION * size;
   return total;
 }
 
@@ -171,7 +181,9 @@ function rewrite(
       rewritten.set(node, concatenate(node.inputs.map(facing), 1 - concatenationAxis(node)!));
     } else if (isTurned(node)) {
       rewritten.set(node, apply(node.operation, node.inputs.map(facing), node.attributes));
-    } else if (isTotal(node) && isTurned(node.inputs[0])) {
+    } else if (isTransposition(node) && isTurned(node.inputs[0])) {
+      rewritten.set(node, rewritten.get(node.inputs[0])!);
+    } else if (node.rank === 1 && isTotal(node) && isTurned(node.inputs[0])) {
       const { axes } = node.attributes as { axes: readonly number[] };
       rewritten.set(node, sum(rewritten.get(node.inputs[0])!, [1 - axes[0]]));
     } else {

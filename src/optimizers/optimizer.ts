@@ -40,7 +40,10 @@ export interface StepStatistics {
   readonly momentum?: number;
   /** ε of the trust region, where there is one. */
   readonly trustRegion?: number;
-  /** ‖θ' − θ‖₂ over all parameters; 0 for a rejected step. */
+  /**
+   * ‖θ' − θ‖₂ over all parameters; 0 for a rejected step. SGD with momentum measures it for large networks when it is read: before
+   * the next step, or it is NaN.
+   */
   readonly stepNorm: number;
   /** False when the parameters were left, or put back, as they were. */
   readonly accepted: boolean;

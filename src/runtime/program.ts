@@ -1,6 +1,6 @@
 /** Traced computations compiled for a runtime. */
 import { lowerToOnnx, type NamedOutputs } from "../graph/onnx.ts";
-import type { OnnxModel, OnnxValue } from "../graph/onnx-model.ts";
+import type { InPlacePair, OnnxModel, OnnxValue } from "../graph/onnx-model.ts";
 import { allocate, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
 import type { Arrays, Binding, Runtime, Session } from "./session.ts";
 
@@ -32,10 +32,18 @@ export class Program {
   }
 }
 
-/** Compiles a computation; inputs are the input nodes that it depends on. */
-export async function compile(runtime: Runtime, outputs: NamedOutputs): Promise<Program> {
+/**
+ * Compiles a computation; inputs are the input nodes that it depends on.
+ *
+ * @param inPlace outputs that will be bound to the memory of an input, where the runtime is native
+ */
+export async function compile(
+  runtime: Runtime,
+  outputs: NamedOutputs,
+  inPlace: readonly InPlacePair[] = [],
+): Promise<Program> {
   const missing = runtime.device === "webgpu" ? MISSING_ON_WEBGPU : undefined;
-  const model = lowerToOnnx(outputs, { missing });
+  const model = lowerToOnnx(outputs, { missing, inPlace });
   return new Program(model, await runtime.load(model));
 }
 

@@ -169,6 +169,7 @@ function isSameModel(a: OnnxModel, b: OnnxModel): boolean {
   return (
     a.flops === b.flops &&
     a.float64 === b.float64 &&
+    String(a.inPlace ?? []) === String(b.inPlace ?? []) &&
     a.bytes.length === b.bytes.length &&
     a.bytes.every((byte, index) => byte === b.bytes[index])
   );

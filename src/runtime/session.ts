@@ -16,7 +16,8 @@ export interface Session {
    * Ties arrays that the caller owns to inputs and outputs. Every run reads the numbers the feeds then hold and overwrites
    * the fetches, so a training loop binds once per set of buffers. All inputs are needed; outputs may be a subset.
    *
-   * @throws Error when a name, a dtype or a length disagrees with the model, or an output shares memory with another array
+   * @throws Error when a name, a dtype or a length disagrees with the model, or an output shares memory with an array other
+   *   than the input that the model lets it overwrite (only native sessions do it in place)
    */
   bind(feeds: Arrays, fetches: Arrays): Binding;
   /** Releases the compiled model and its bindings, after the runs that are under way. */
@@ -55,7 +56,10 @@ export function checkArrays(
   const outputs = select(model.outputs, fetches, "output");
   const others = inputs.map(({ name }) => [name, feeds[name]] as const);
   for (const { name } of outputs) {
-    const overlap = others.find(([, array]) => sharesMemory(array, fetches[name]));
+    const allowed = model.inPlace?.find(([output]) => output === name)?.[1];
+    const overlap = others.find(([other, array]) => {
+      return sharesMemory(array, fetches[name]) && !(other === allowed && array === fetches[name]);
+    });
     if (overlap) throw new Error(`invalid output ${name}: it shares memory with ${overlap[0]}`);
     others.push([name, fetches[name]]);
   }

@@ -13,7 +13,9 @@ import {
   multiply,
   type NamedOutputs,
   relu,
+  reshape,
   type SymbolicTensor,
+  squaredNorm,
   sum,
   tanh,
   vjp,
@@ -73,13 +75,32 @@ describe("orientation", () => {
     const product = tanh(matmul(a, b));
     for (const user of [
       product,
-      matrixTranspose(product),
+      reshape(product, [15]),
       sum(product),
       add(product, input("c", [3, 5], "float64")),
     ]) {
       const outputs = prepared([user]);
       assert.deepEqual(orient(outputs, ALWAYS), outputs);
     }
+  });
+
+  it("makes nothing of a transposition and of a sum of squares of what it turns", async () => {
+    const [a, b] = [input("a", [3, 4], "float64"), input("b", [4, 5], "float64")];
+    const product = tanh(matmul(a, b));
+    const outputs = {
+      turned: matrixTranspose(product),
+      squares: squaredNorm(product),
+      rows: sum(product, [0]),
+    };
+    const oriented = orient(prepared(Object.values(outputs)), ALWAYS);
+    const named = Object.fromEntries(Object.keys(outputs).map((name, k) => [name, oriented[k]]));
+    assert.ok(readModel(lowerToOnnx(outputs)).nodes.some(({ type }) => type === "Transpose"));
+    assert.ok(!readModel(lowerToOnnx(named)).nodes.some(({ type }) => type === "Transpose"));
+    const values = Object.fromEntries(
+      [a, b].map(({ size }, k) => ["ab"[k], Array.from({ length: size }, (_, i) => Math.cos(i + k))]),
+    );
+    const [expected, actual] = [await run(runtime, outputs, values), await run(runtime, named, values)];
+    for (const name of Object.keys(outputs)) assertClose(actual[name].data, expected[name].data, name);
   });
 
   it("turns row and column operands with the matrix", async () => {

@@ -1,23 +1,15 @@
-/** First-order methods: one program computes the loss, the gradient and the update. */
-import { traceLoss } from "../../fisher/index.ts";
-import { input } from "../../graph/index.ts";
+/** First-order methods: the loss, the gradient and the update of a step, all computed by programs. */
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
-import { allocate, type NamedTensors, type TypedArray } from "../../tensor.ts";
+import type { NamedTensors, TypedArray } from "../../tensor.ts";
 import type { Batch, Method, MethodMemory, Optimizer, Problem, StepStatistics } from "../optimizer.ts";
 import { BatchFunction } from "../program/batch-function.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
-import { StepProgram } from "../program/step-program.ts";
-import {
-  type BatchArrays,
-  batchArrays,
-  loadBatch,
-  traceBatch,
-  traceBuffers,
-  traceNamedGradient,
-} from "../program/traced-batch.ts";
+import { loadBatch, traceNamedGradient } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
+import { inPlacePlan, type Reach, stepsInPlace } from "./in-place.ts";
 import type { UpdateRule } from "./rule.ts";
-import { divisorIsFinite, loadScalars, stateSpecs, stepNorm, traceUpdate, updateArrays } from "./update.ts";
+import { doubleBufferedPlan, type StepPlan } from "./step-plan.ts";
+import { loadScalars, stateSpecs, updateArrays } from "./update.ts";
 
 /** Batch sizes whose programs are kept. */
 const CACHED_BATCH_SIZES = 8;
@@ -32,20 +24,16 @@ export function firstOrder(
   return { name, options, start: async (problem) => new FirstOrderMethod(problem, rule, learningRate) };
 }
 
-interface Plan {
-  readonly program: StepProgram;
-  readonly batch: BatchArrays;
-  readonly loss: TypedArray;
-  dispose(): void;
-}
-
 class FirstOrderMethod implements Method {
   readonly state: DoubleBuffer;
   readonly #problem: Problem;
   readonly #rule: UpdateRule;
   readonly #learningRate: LearningRate;
   readonly #scalars: Record<string, TypedArray>;
-  readonly #plans = new BoundedCache<number, Plan>(CACHED_BATCH_SIZES);
+  readonly #inPlace: boolean;
+  /** Of steps in place: velocities start at zero. */
+  readonly #reach: Reach = { velocity: 0, steps: 0 };
+  readonly #plans = new BoundedCache<number, StepPlan>(CACHED_BATCH_SIZES);
   readonly #gradient: BatchFunction;
   #step = 0;
 
@@ -53,7 +41,8 @@ class FirstOrderMethod implements Method {
     this.#problem = problem;
     this.#rule = rule;
     this.#learningRate = learningRate;
-    this.state = new DoubleBuffer(stateSpecs(problem, rule));
+    this.#inPlace = stepsInPlace(problem, rule);
+    this.state = new DoubleBuffer(stateSpecs(problem, rule), this.#inPlace);
     this.#scalars = updateArrays(problem, rule);
     this.#gradient = new BatchFunction(problem, this.state, (traced) =>
       Object.fromEntries(traceNamedGradient(problem.likelihood, traced)),
@@ -72,24 +61,18 @@ class FirstOrderMethod implements Method {
     const learningRate = learningRateAt(this.#learningRate, step);
     loadBatch(plan.batch, batch, this.#problem.random);
     loadScalars(this.#scalars, this.#rule, step, learningRate);
-    const running = plan.program.run();
-    if (running) await running;
-
-    const loss = plan.loss[0];
-    const norm = stepNorm(this.#problem, this.state, this.#scalars);
-    const finite =
-      Number.isFinite(norm) && divisorIsFinite(this.#problem, this.#rule, this.state, this.#scalars);
-    const status = !Number.isFinite(loss)
-      ? `rejected: the loss is ${loss} at the current parameters`
-      : finite
-        ? "ok"
-        : "rejected: the update is not finite";
+    const outcome = await plan.take();
+    const { loss, status } = outcome;
     const accepted = status === "ok";
-    if (accepted) {
-      this.state.accept();
-      this.#step++;
-    }
-    return { step, loss, learningRate, stepNorm: accepted ? norm : 0, accepted, status };
+    if (accepted) this.#step++;
+    let norm: number | undefined;
+    return {
+      ...{ step, loss, learningRate, accepted, status },
+      get stepNorm() {
+        norm ??= outcome.stepNorm();
+        return norm;
+      },
+    };
   }
 
   /** The gradient: a first-order method has no other direction. */
@@ -107,6 +90,7 @@ class FirstOrderMethod implements Method {
 
   recall({ values }: MethodMemory): void {
     this.#step = Number(values.step);
+    this.#reach.velocity = Number.POSITIVE_INFINITY;
   }
 
   dispose(): void {
@@ -114,24 +98,8 @@ class FirstOrderMethod implements Method {
     this.#gradient.dispose();
   }
 
-  async #plan(samples: number): Promise<Plan> {
-    const problem = this.#problem;
-    const traced = traceBatch(problem, samples);
-    const rate = input("learningRate", [], problem.dtype);
-    const gradient = traceNamedGradient(
-      problem.likelihood,
-      traced,
-      this.#rule.scaled ? { factor: rate } : {},
-    );
-    const outputs = {
-      loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
-      ...traceBuffers(traced),
-      ...traceUpdate(problem, this.#rule, gradient),
-    };
-    const batch = batchArrays(traced);
-    const loss = allocate(problem.dtype, 1);
-    const arrays = { ...batch, ...this.#scalars, loss };
-    const program = await StepProgram.compile(problem.runtime, outputs, [this.state], arrays);
-    return { program, batch, loss, dispose: () => program.dispose() };
+  #plan(samples: number): Promise<StepPlan> {
+    const context = { problem: this.#problem, rule: this.#rule, state: this.state, scalars: this.#scalars };
+    return this.#inPlace ? inPlacePlan(context, samples, this.#reach) : doubleBufferedPlan(context, samples);
   }
 }

@@ -17,6 +17,13 @@ export interface UpdateResult {
   readonly slots: Readonly<Record<string, SymbolicTensor>>;
 }
 
+/** The slot u of a rule u ← κu + g, θ ← θ − u. */
+export interface Displacement {
+  readonly slot: string;
+  /** |κ|, given the scalars of the step. */
+  carried(scalars: Readonly<Record<string, number>>): number;
+}
+
 export interface UpdateRule {
   /**
    * Whether the rule is linear in the gradient and takes η·gradient: a factor on the small end of the backward pass
@@ -30,6 +37,11 @@ export interface UpdateRule {
    * and would for ever: such an update is rejected.
    */
   readonly divisor?: string;
+  /**
+   * Where the new value of a slot is what is subtracted, and that is the gradient plus a multiple of the slot's old value: such a
+   * step may be taken in place.
+   */
+  readonly displacement?: Displacement;
   /** Names and values of the scalars of a step, counted from 0. */
   scalars(step: number, learningRate: number): Readonly<Record<string, number>>;
   update(inputs: UpdateInputs): UpdateResult;

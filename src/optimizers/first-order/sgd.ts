@@ -52,6 +52,11 @@ export function momentumRule(options: MomentumOptions, rate: LearningRate): Upda
   return {
     scaled: true,
     slots: momentum > 0 ? ["velocity"] : [],
+    ...(momentum > 0 &&
+      !nesterov &&
+      weightDecay === 0 && {
+        displacement: { slot: "velocity", carried: ({ rescale = 1 }) => momentum * rescale },
+      }),
     scalars(step, learningRate): Readonly<Record<string, number>> {
       if (!rescales) return { learningRate };
       const before = step === 0 ? learningRate : learningRateAt(rate, step - 1);

@@ -80,8 +80,17 @@ export function traceSteps(
   );
 }
 
-/** The proposed parameters and state that steps lead to, and what is reported of them. */
-export function updateOutputs(problem: Problem, rule: UpdateRule, updates: Updates): NamedOutputs {
+/**
+ * The proposed parameters and state that steps lead to, and what is reported of them.
+ *
+ * @param measured whether the step's length is, which takes a pass over it
+ */
+export function updateOutputs(
+  problem: Problem,
+  rule: UpdateRule,
+  updates: Updates,
+  measured = tracesNorm(problem),
+): NamedOutputs {
   const { dtype, model } = problem;
   const outputs: Record<string, SymbolicTensor> = {};
   const squares: SymbolicTensor[] = [];
@@ -91,7 +100,7 @@ export function updateOutputs(problem: Problem, rule: UpdateRule, updates: Updat
     for (const slot of rule.slots) outputs[`${NEXT}${slot}/${name}`] = slots[slot];
     squares.push(squaredNorm(step));
   }
-  if (!tracesNorm(problem)) return outputs;
+  if (!measured) return outputs;
   outputs.squaredStepNorm = squares.reduce(add);
   if (rule.divisor) {
     const divisors = [...model.parameters.keys()].map((name) => outputs[`${NEXT}${rule.divisor}/${name}`]);

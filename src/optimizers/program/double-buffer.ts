@@ -1,4 +1,4 @@
-/** State that every step replaces, in two sets of arrays: a step reads one set and writes the other. */
+/** State that every step replaces, in two sets of arrays: a step reads one set and writes the other, unless it is done in place. */
 import type { SlotSpec } from "../../curvature/block.ts";
 import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
 
@@ -13,13 +13,15 @@ export class DoubleBuffer {
   readonly #sides: readonly [Record<string, TypedArray>, Record<string, TypedArray>];
   #front: Side = 0;
 
-  constructor(specs: ReadonlyMap<string, SlotSpec>) {
+  /** @param inPlace both sides are the same arrays: half the memory, and what a step writes is there at once */
+  constructor(specs: ReadonlyMap<string, SlotSpec>, inPlace = false) {
     this.specs = specs;
     const arrays = () =>
       Object.fromEntries(
         [...specs].map(([name, { shape, dtype }]) => [name, allocate(dtype, sizeOf(shape))]),
       );
-    this.#sides = [arrays(), arrays()];
+    const front = arrays();
+    this.#sides = [front, inPlace ? front : arrays()];
   }
 
   /** The side that holds the current state. */

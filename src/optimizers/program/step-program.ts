@@ -1,5 +1,5 @@
 /** A compiled program tied to double buffers and to fixed arrays. */
-import type { NamedOutputs } from "../../graph/index.ts";
+import type { InPlacePair, NamedOutputs } from "../../graph/index.ts";
 import { compile, type Program } from "../../runtime/program.ts";
 import type { Arrays, Binding, Runtime } from "../../runtime/session.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
@@ -31,8 +31,9 @@ export class StepProgram {
     outputs: NamedOutputs,
     buffers: readonly DoubleBuffer[],
     arrays: Arrays,
+    inPlace: readonly InPlacePair[] = [],
   ): Promise<StepProgram> {
-    return new StepProgram(await compile(runtime, outputs), buffers, arrays);
+    return new StepProgram(await compile(runtime, outputs, inPlace), buffers, arrays);
   }
 
   run(): void | Promise<void> {
