@@ -11,7 +11,7 @@ import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
-import { modelConfig } from "./models.ts";
+import { describeLayers, modelConfig } from "./models.ts";
 import { notesOf } from "./notes.ts";
 import { formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { describeStep, openProgress, type Progress, type RunProgress } from "./progress.ts";
@@ -319,10 +319,11 @@ async function conclude(
 ): Promise<void> {
   const { folder, options, data, command, output, trials } = shared;
   const { training } = data.split;
-  const { model } = trainerConfig(configOf(shared, runs[0].name, runs[0].options), training);
+  const config = configOf(shared, runs[0].name, runs[0].options);
+  const model = describeLayers(config.model, trainerConfig(config, training).model);
   const report = await saveReport(
     {
-      ...{ folder, commands: [command], split: data.split, environment, model: model.describe() },
+      ...{ folder, commands: [command], split: data.split, environment, model },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
       tuning: options.tune
         ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }

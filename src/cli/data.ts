@@ -56,7 +56,7 @@ function list(json: boolean | undefined): void {
     available ? where : pc.yellow(where),
   ]);
   const headings = ["name", "what is predicted", "task", "rows", "inputs", "where"];
-  output.print(renderTable(headings, rows, { widths: [11, 38], numeric: [3, 4] }));
+  output.print(renderTable(headings, rows, { widths: [13, 38], numeric: [3, 4] }));
 }
 
 async function fetchFiles(name: string, json: boolean | undefined): Promise<void> {

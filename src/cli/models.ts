@@ -118,6 +118,11 @@ export function describeModel(model: ModelConfig): string {
   return hidden.length === 0 ? "no hidden layer" : `hidden layers ${hidden.join("-")}, ${activation}`;
 }
 
+/** What the report says: the layers, and the name before them where there is one. */
+export function describeLayers(config: ModelConfig, model: nn.Model): string {
+  return "name" in config ? `${describeModel(config)}: ${model.describe()}` : model.describe();
+}
+
 /** `10 inputs`, `images of 28 × 28 pixels`. */
 export function describeInputs(data: Dataset): string {
   if (!data.imageShape) return `${inputCount(data)} inputs`;

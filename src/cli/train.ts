@@ -6,7 +6,7 @@ import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
-import { describeInputs, describeModel } from "./models.ts";
+import { describeInputs, describeLayers, describeModel } from "./models.ts";
 import { notesOf } from "./notes.ts";
 import { formatDuration, formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { describeStep, openProgress } from "./progress.ts";
@@ -113,7 +113,7 @@ export async function runAndReport(run: Prepared, interrupts: Interrupts, output
     {
       ...{ folder, commands: config.commands, split },
       title: `${split.training.name}: ${name}`,
-      model: trainer.config.model.describe(),
+      model: describeLayers(config.model, trainer.config.model),
       environment: describeEnvironment(trainer),
     },
     [record],

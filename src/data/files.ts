@@ -33,7 +33,7 @@ function findNamed(place: Place, name: string): string | undefined {
 }
 
 /**
- * Where a file of the dataset is, downloaded if it is not there. A file that differs from the known one is used, with a
+ * Where a file of the dataset is, downloaded if nothing of it is there. A file that differs from the known one is used, with a
  * notice: it may be a part of it, or a newer edition.
  *
  * @throws RunError that says where to get the file and where to put it
@@ -43,14 +43,39 @@ export async function locateFile(
   file: DataFile,
   options: FetchOptions = {},
 ): Promise<LocatedFile> {
-  const { name, source } = definition;
   const paths = findFile(definition, file);
-  if (paths.length > 0) {
-    const isWhole = paths.length === 1 && !isMember(paths[0], file);
-    const known = !isWhole || (await matches(paths[0], file).catch(() => true));
-    const notice = `${paths[0]} differs from the known file (its sha256): figures may not compare`;
-    return { paths, notices: known ? [] : [notice] };
-  }
+  if (paths.length === 0) return { paths: [await downloadToCache(definition, file, options)], notices: [] };
+  const known = isMember(paths[0], file) || (await matches(paths[0], file).catch(() => true));
+  const notice = `${paths[0]} differs from the known file (its sha256): figures may not compare`;
+  return { paths, notices: known ? [] : [notice] };
+}
+
+/**
+ * Paths of a file of the dataset, downloaded unless all of it is there.
+ *
+ * @throws as {@link locateFile}
+ */
+export async function fetchFile(
+  definition: DatasetDefinition,
+  file: DataFile,
+  options: FetchOptions = {},
+): Promise<readonly string[]> {
+  const paths = findFile(definition, file);
+  const isPart = paths.length > 0 && isMember(paths[0], file) && paths.length < file.members!.length;
+  return paths.length > 0 && !isPart ? paths : [await downloadToCache(definition, file, options)];
+}
+
+/** Whether a path is that of one of an archive's files. */
+export function isMember(path: string, { members = [] }: DataFile): boolean {
+  return members.includes(basename(path).replace(/\.gz$/, ""));
+}
+
+async function downloadToCache(
+  definition: DatasetDefinition,
+  file: DataFile,
+  options: FetchOptions,
+): Promise<string> {
+  const { name, source } = definition;
   const cache = dataFolders(definition).at(-1)!;
   const byHand = `put ${file.name.replace(/\.gz$/, "")} (or its .gz) into ${cache}`;
   if (!file.url) {
@@ -62,10 +87,5 @@ export async function locateFile(
   await download(file, target, options).catch((error: RunError) => {
     throw new RunError(`${error.message}; try again, or ${byHand} by hand`, { cause: error });
   });
-  return { paths: [target], notices: [] };
-}
-
-/** Whether a path is that of one of an archive's files. */
-export function isMember(path: string, { members = [] }: DataFile): boolean {
-  return members.includes(basename(path).replace(/\.gz$/, ""));
+  return target;
 }

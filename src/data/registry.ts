@@ -1,5 +1,6 @@
 /** The datasets known by name. A new one is a file in datasets/ and a line here, or in built-in.ts when it has no files. */
 import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { nearest, UsageError } from "../errors.ts";
 import { builtIn } from "./built-in.ts";
 import { loadCsv } from "./csv.ts";
@@ -11,7 +12,7 @@ import { house } from "./datasets/house.ts";
 import { mnist } from "./datasets/mnist.ts";
 import { weather } from "./datasets/weather.ts";
 import type { DatasetDefinition, DatasetOptions, FetchOptions } from "./definition.ts";
-import { findFile, locateFile } from "./files.ts";
+import { fetchFile, findFile, locateFile } from "./files.ts";
 
 const definitions: readonly DatasetDefinition[] = [
   ...builtIn,
@@ -37,7 +38,7 @@ export async function loadDataset(nameOrPath: string, options: DatasetOptions = 
 }
 
 /**
- * Makes sure that the files of a dataset are on this machine.
+ * Makes sure that all files of a dataset are on this machine.
  *
  * @returns their paths; none for a synthetic task
  * @throws as {@link loadDataset}
@@ -46,7 +47,7 @@ export async function fetchDataset(name: string, options: FetchOptions = {}): Pr
   const definition = definitions.find((candidate) => candidate.name === name);
   if (!definition) throw unknownName(name, "");
   const paths: string[] = [];
-  for (const file of definition.files) paths.push(...(await locateFile(definition, file, options)).paths);
+  for (const file of definition.files) paths.push(...(await fetchFile(definition, file, options)));
   return paths;
 }
 
@@ -60,7 +61,7 @@ export interface DatasetInfo {
   readonly inputs: number;
   /** Whether it can be loaded now, without a download. */
   readonly available: boolean;
-  /** `built in`, the paths of its files, or how to get it. */
+  /** `built in`, where its files are, or how to get it. */
   readonly where: string;
   readonly licence: string;
   readonly source: string;
@@ -72,9 +73,16 @@ export function listDatasets(): readonly DatasetInfo[] {
     const available = found.every((paths) => paths.length > 0);
     const byHand = files.some((file) => file.url === undefined);
     const fetch = byHand ? `by hand from ${about.source}` : `natgrad data fetch ${about.name}`;
-    const where = files.length === 0 ? "built in" : available ? found.flat().join(", ") : fetch;
+    const where = files.length === 0 ? "built in" : available ? describePlace(found.flat()) : fetch;
     return { ...about, available, where };
   });
+}
+
+/** The path of one file, or how many there are in which folders. */
+function describePlace(paths: readonly string[]): string {
+  if (paths.length === 1) return paths[0];
+  const folders = new Set(paths.map((path) => dirname(path)));
+  return `${paths.length} files in ${[...folders].join(", ")}`;
 }
 
 function unknownName(name: string, otherwise: string): UsageError {

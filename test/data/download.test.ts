@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { DataFile, DatasetDefinition } from "../../src/data/definition.ts";
 import { download } from "../../src/data/download.ts";
-import { dataFolders, locateFile } from "../../src/data/files.ts";
+import { dataFolders, fetchFile, locateFile } from "../../src/data/files.ts";
 import { RunError } from "../../src/errors.ts";
 import { scratch } from "./scratch.ts";
 
@@ -154,6 +154,19 @@ describe("locateFile", () => {
     const { paths } = await locateFile(definition("three"), fileAt("/whole"));
     assert.deepEqual(paths, [join(cache, "table.csv")]);
     assert.deepEqual((await locateFile(definition("three"), fileAt("/missing"))).paths, paths);
+  });
+
+  it("takes some of an archive's files for the archive, unless all are to be fetched", async () => {
+    const [own, cache] = dataFolders({ name: "six" });
+    const archive: DataFile = { ...fileAt("/whole"), name: "six.tar.gz", members: ["a.bin", "b.bin"] };
+    mkdirSync(own, { recursive: true });
+    writeFileSync(join(own, "b.bin.gz"), "a member");
+    assert.deepEqual((await locateFile(definition("six"), archive)).paths, [join(own, "b.bin.gz")]);
+    assert.deepEqual(await fetchFile(definition("six"), archive), [join(cache, "six.tar.gz")]);
+    assert.deepEqual((await locateFile(definition("six"), archive)).paths, [join(cache, "six.tar.gz")]);
+    writeFileSync(join(own, "a.bin"), "the other");
+    const members = [join(own, "a.bin"), join(own, "b.bin.gz")];
+    assert.deepEqual(await fetchFile(definition("six"), archive), members);
   });
 
   it("says where to put the file when the site cannot be reached", async () => {

@@ -125,6 +125,8 @@ describe("CIFAR", () => {
       `cifar10: some pictures stand in for the official ones, and figures may not compare (${listed}): 2 in data_batch_1.bin, 1 in test_batch.bin`,
     ]);
     assert.equal(notices.length, 3);
+    writeFile(listed, Buffer.from("{"));
+    await assert.rejects(loadDataset("cifar10"), /stand-in-records\.json is not JSON/);
     const [{ targets }] = batches(training, { batchSize: 40 });
     assert.deepEqual([...targets.data.subarray(18, 22)], [1, 2, 3, 4]);
   });

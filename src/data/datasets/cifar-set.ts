@@ -81,9 +81,19 @@ async function* archiveMembers(path: string): AsyncGenerator<Member> {
 async function standIns(name: string, folder: string): Promise<string[]> {
   const path = join(folder, "stand-in-records.json");
   if (!existsSync(path)) return [];
-  const listed = Object.entries(JSON.parse(await readFile(path, "utf8")) as Record<string, number[]>);
-  const counts = listed.map(([file, records]) => `${records.length} in ${file}`).join(", ");
+  const text = await readFile(path, "utf8");
+  const counts = Object.entries(readLists(text, path)).map(
+    ([file, records]) => `${records.length} in ${file}`,
+  );
   return [
-    `${name}: some pictures stand in for the official ones, and figures may not compare (${path}): ${counts}`,
+    `${name}: some pictures stand in for the official ones, and figures may not compare (${path}): ${counts.join(", ")}`,
   ];
+}
+
+function readLists(text: string, path: string): Record<string, number[]> {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${path} is not JSON: ${(error as Error).message}`);
+  }
 }

@@ -43,7 +43,7 @@ async function readKind(path: string, kind: Kind): Promise<{ sizes: number[]; it
     );
   }
   if (expected === start) throw new UsageError(`${path} holds no ${kind}`);
-  return { sizes, items: bytes.subarray(start) };
+  return { sizes, items: new Uint8Array(bytes.buffer, bytes.byteOffset + start, bytes.length - start) };
 }
 
 function requireKind(path: string, bytes: Buffer, kind: Kind): void {

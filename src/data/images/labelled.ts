@@ -19,10 +19,12 @@ export function joinImages(parts: readonly LabelledImages[]): LabelledImages {
   };
 }
 
-/** The first `count` images; shares their memory. */
-export function firstImages({ shape, pixels, labels }: LabelledImages, count: number): LabelledImages {
+/** The first `count` images, copied where there are more, so that the memory of the others is free to go. */
+export function firstImages(images: LabelledImages, count: number): LabelledImages {
+  const { shape, pixels, labels } = images;
+  if (count === labels.length) return images;
   const size = pixels.length / labels.length;
-  return { shape, pixels: pixels.subarray(0, count * size), labels: labels.subarray(0, count) };
+  return { shape, pixels: pixels.slice(0, count * size), labels: labels.slice(0, count) };
 }
 
 /**
