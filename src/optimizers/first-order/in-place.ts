@@ -15,7 +15,6 @@
  */
 import { traceLoss } from "../../fisher/index.ts";
 import {
-  add,
   type InPlacePair,
   input,
   matmul,
@@ -62,23 +61,27 @@ export async function inPlacePlan(context: PlanContext, samples: number, reach: 
   const handed = handOver(traceNamedGradient(problem.likelihood, traced, { factor: rate }));
   const first = {
     loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
-    guard: handed.guard,
     ...handed.tensors,
+    ...handed.squares,
   };
   const steps = updateOutputs(problem, rule, traceSteps(problem, rule, handed.gradients), false);
   const names = [...state.specs.keys()];
 
   const batch = batchArrays(traced);
-  const [loss, guard] = [allocate(problem.dtype, 1), allocate(problem.dtype, 1)];
-  const between = Object.fromEntries(
-    Object.entries(handed.tensors).map(([name, tensor]) => [name, allocateSpec(tensor)]),
-  );
-  const arrays = { ...batch, ...between, ...scalars, loss, guard };
+  const loss = allocate(problem.dtype, 1);
+  const arraysOf = (tensors: Readonly<Record<string, SymbolicTensor>>) =>
+    Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, allocateSpec(tensor)]));
+  const [between, squaredNorms] = [arraysOf(handed.tensors), arraysOf(handed.squares)];
+  const arrays = { ...batch, ...between, ...squaredNorms, ...scalars, loss };
   const prepare = await StepProgram.compile(problem.runtime, first, [state], arrays);
   const overwritten = names.map((name): InPlacePair => [NEXT + name, name]);
   const step = await StepProgram.compile(problem.runtime, steps, [state], arrays, overwritten);
 
   const velocities = names.filter((name) => name.startsWith(`${rule.displacement!.slot}/`));
+  const vectors = Object.keys(between).filter((name) => handed.tensors[name].rank < 2);
+  const guard = () =>
+    Object.values(squaredNorms).reduce((sum, [square]) => sum + square, 0) +
+    vectors.reduce((sum, name) => sum + squares(between[name]), 0);
   const measure = () => Math.sqrt(velocities.reduce((sum, name) => sum + squares(state.current[name]), 0));
   return {
     batch,
@@ -88,7 +91,7 @@ export async function inPlacePlan(context: PlanContext, samples: number, reach: 
       await prepare.run();
       if (!Number.isFinite(loss[0])) return stepOutcome(loss[0], false, norm);
       const values = Object.fromEntries(Object.keys(scalars).map((name) => [name, scalars[name][0]]));
-      const bound = rule.displacement!.carried(values) * reach.velocity + guard[0];
+      const bound = rule.displacement!.carried(values) * reach.velocity + guard();
       if (bound < ORDINARY) {
         await step.run();
         reach.velocity = bound;
@@ -119,8 +122,8 @@ export interface Reach {
 /** Gradients in two parts: what one program computes, and how another one makes the gradients of it. */
 interface HandedOver {
   readonly tensors: Record<string, SymbolicTensor>;
-  /** Bounds the absolute value of every gradient's every element. */
-  readonly guard: SymbolicTensor;
+  /** ‖·‖² of what is handed over and of the batch; that of vectors is left to the host, where it is cheaper. */
+  readonly squares: Record<string, SymbolicTensor>;
   readonly gradients: ReadonlyMap<string, SymbolicTensor>;
 }
 
@@ -130,13 +133,13 @@ interface HandedOver {
  */
 function handOver(gradients: ReadonlyMap<string, SymbolicTensor>): HandedOver {
   const tensors: Record<string, SymbolicTensor> = {};
-  const squaredNorms: SymbolicTensor[] = [];
+  const squares: Record<string, SymbolicTensor> = {};
   const received = new Map<SymbolicTensor, Received>();
   const hand = (tensor: SymbolicTensor, transposed: boolean): Received => {
     const known = received.get(tensor);
     if (known) return known;
-    squaredNorms.push(squaredNorm(tensor));
     const name = `handed/${received.size}`;
+    if (tensor.rank > 1) squares[`square/${received.size}`] = squaredNorm(tensor);
     const isBatch = inputName(tensor) !== undefined;
     const sent = transposed && !isBatch ? matrixTranspose(tensor) : tensor;
     if (!isBatch) tensors[name] = sent;
@@ -152,7 +155,7 @@ function handOver(gradients: ReadonlyMap<string, SymbolicTensor>): HandedOver {
     const transposeB = product.transposeB !== b.transposed;
     return [name, matmul(a.tensor, b.tensor, { transposeA, transposeB })] as const;
   });
-  return { tensors, guard: squaredNorms.reduce(add), gradients: new Map(rebuilt) };
+  return { tensors, squares, gradients: new Map(rebuilt) };
 }
 
 /** A tensor as the second program gets it. */
