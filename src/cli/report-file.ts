@@ -3,6 +3,7 @@ import { cpus } from "node:os";
 import { type DataSplit, inputCount } from "../data/index.ts";
 import { lapackInfo } from "../linalg/index.ts";
 import { type ReportContext, type RunRecord, writeReport } from "../training/run-folder.ts";
+import { evaluationNotices } from "./run.ts";
 import { natgradVersion } from "./version.ts";
 
 export interface ReportParts {
@@ -13,18 +14,20 @@ export interface ReportParts {
   readonly model: string;
   readonly environment: string[];
   readonly tuning?: ReportContext["tuning"];
+  readonly classification?: ReportContext["classification"];
 }
 
 /** Writes `report.html` and returns its path. */
 export async function saveReport(parts: ReportParts, runs: readonly RunRecord[]): Promise<string> {
-  const { folder, title, commands, split, model, environment, tuning } = parts;
+  const { folder, title, commands, split, model, environment, tuning, classification } = parts;
   const { renderReport } = await import("../report/report.ts"); // half a second: only who needs it waits
   const { training, validation, notices } = split;
   const rows = training.inputs.shape[0] + validation.inputs.shape[0];
   const features = inputCount(training);
+  const all = [...notices, ...evaluationNotices(training)];
   const context: ReportContext = {
-    ...{ title, command: commands.join("\n"), model, environment, tuning },
-    dataset: { name: training.name, rows, features, task: training.task.kind, notices: [...notices] },
+    ...{ title, command: commands.join("\n"), model, environment, tuning, classification },
+    dataset: { name: training.name, rows, features, task: training.task.kind, notices: all },
     createdAt: new Date().toISOString(),
   };
   return writeReport(folder, renderReport(context, runs));

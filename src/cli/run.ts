@@ -52,8 +52,15 @@ export const CHECKPOINT_MINUTES = 10;
 const EVALUATED_IMAGES = 10_000;
 
 /** How many training rows, the first ones, the training loss of a run is measured on: all of a table. */
-export function evaluatedRows({ inputs: { shape } }: Dataset): number {
+function evaluatedRows({ inputs: { shape } }: Dataset): number {
   return shape.length === 4 ? Math.min(shape[0], EVALUATED_IMAGES) : shape[0];
+}
+
+/** What a reader of the training loss must know. */
+export function evaluationNotices(training: Dataset): string[] {
+  const rows = training.inputs.shape[0];
+  const measured = evaluatedRows(training);
+  return measured < rows ? [`training loss: measured on the first ${measured} of ${rows} rows`] : [];
 }
 
 /**

@@ -1,6 +1,7 @@
 /** `natgrad train`: one model on one dataset. */
 import type { Command } from "commander";
 import { inputCount } from "../data/index.ts";
+import { classify } from "../training/classification.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
@@ -10,8 +11,8 @@ import { describeInputs, describeLayers, describeModel } from "./models.ts";
 import { notesOf } from "./notes.ts";
 import { formatDuration, formatOptions, formatValue, type Output, openOutput } from "./output.ts";
 import { describeStep, openProgress } from "./progress.ts";
-import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
-import { performRun, type RunRequest } from "./run.ts";
+import { describeEnvironment, type ReportParts, reproducingCommand, saveReport } from "./report-file.ts";
+import { evaluationNotices, performRun, type RunOutcome, type RunRequest } from "./run.ts";
 import { type RunConfig, trainerConfig } from "./run-config.ts";
 import {
   addTrainingOptions,
@@ -99,7 +100,7 @@ export async function runAndReport(run: Prepared, interrupts: Interrupts, output
   const progress = openProgress([name]);
   const line = progress.add(name);
   line.update(0, run.records ? "preparing" : "evaluating the untrained model");
-  const { record, failure } = await performRun({
+  const request: RunRequest = {
     ...run,
     signal: interrupts.signal,
     onStep: (step) => line.update(step.fraction, describeStep(step, shownEpochs), step.left),
@@ -107,11 +108,18 @@ export async function runAndReport(run: Prepared, interrupts: Interrupts, output
       line.epoch(epoch, shownEpochs, left);
       output.event({ event: "epoch", run: name, ...epoch });
     },
-  }).finally(() => progress.stop());
+  };
+  const train = async (): Promise<RunOutcome & Pick<ReportParts, "classification">> => {
+    const outcome = await performRun(request);
+    if (outcome.failure || interrupts.signal.aborted) return outcome;
+    line.update(1, "looking at the validation rows");
+    return { ...outcome, classification: await classify(trainer, split.validation) };
+  };
+  const { record, failure, classification } = await train().finally(() => progress.stop());
 
   const report = await saveReport(
     {
-      ...{ folder, commands: config.commands, split },
+      ...{ folder, commands: config.commands, split, classification },
       title: `${split.training.name}: ${name}`,
       model: describeLayers(config.model, trainer.config.model),
       environment: describeEnvironment(trainer),
@@ -135,7 +143,7 @@ function announce({ config, split, trainer, folder, records }: Prepared, output:
     ...{ batchSize: settings.batchSize, epochs: settings.epochs, seed: settings.seed, notices },
     resumedAtStep: records ? trainer.progress.step : undefined,
   });
-  for (const notice of notices) output.print(`note: ${notice}`);
+  for (const notice of [...notices, ...evaluationNotices(training)]) output.print(`note: ${notice}`);
   output.print(
     `${training.name}: ${rows} rows to train on, ${split.validation.inputs.shape[0]} to validate, ` +
       `${describeInputs(training)}, ${training.task.kind}`,

@@ -11,6 +11,7 @@ export interface Palette {
   grid: string;
   surface: string;
   accent: string;
+  mistake: string;
   series: readonly string[];
 }
 
@@ -21,6 +22,7 @@ export const schemes = {
     grid: "#e3e6ea",
     surface: "#ffffff",
     accent: "#0f6a4a",
+    mistake: "#b3261e",
     series: ["#0298de", "#662004", "#c03f8f", "#0f6a4a", "#6728ae", "#8a8019", "#ce7b85", "#20366c"],
   },
   dark: {
@@ -29,6 +31,7 @@ export const schemes = {
     grid: "#2b323b",
     surface: "#14181d",
     accent: "#8fe3b0",
+    mistake: "#f2a59c",
     series: ["#77d5f3", "#f95d16", "#be7092", "#bcf7c5", "#9161e5", "#e6d73a", "#f19992", "#7da1eb"],
   },
 } as const satisfies Record<string, Palette>;
@@ -40,6 +43,7 @@ export const pagePalette: Palette = {
   grid: "var(--grid)",
   surface: "var(--surface)",
   accent: "var(--accent)",
+  mistake: "var(--mistake)",
   series: schemes.light.series.map((_, index) => `var(--series-${index})`),
 };
 

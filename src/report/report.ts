@@ -1,5 +1,7 @@
 /** The report of a run or a comparison. */
 import type { ReportContext, RunRecord } from "../training/run-folder.ts";
+import { classTable } from "./classes.ts";
+import { contactSheet } from "./contact-sheet.ts";
 import { reportFigures } from "./figures.ts";
 import { countOf, formatCount } from "./format.ts";
 import { type Html, html } from "./html.ts";
@@ -11,7 +13,7 @@ import { curvatureTable, resultsTable, tuningTables } from "./tables.ts";
 const mostNotices = 12;
 
 /**
- * Renders one run or a comparison: the finding in a sentence, charts, final numbers, curvature, tuning, data,
+ * Renders one run or a comparison: the finding in a sentence, charts, final numbers, images and classes, curvature, tuning, data,
  * environment and the command.
  *
  * @param runs in the order that gives them their colors; diverged runs and runs without an epoch are welcome
@@ -19,10 +21,13 @@ const mostNotices = 12;
  */
 export function renderReport(context: ReportContext, runs: readonly RunRecord[]): string {
   const summary = summarize(runs);
+  const { classification } = context;
   return renderPage({
     ...{ title: context.title, facts: facts(context, runs), headline: headline(summary) },
     figures: reportFigures(summary),
     sections: html`${section("Results", resultsTable(summary))}
+${classification && classification.images.length > 0 ? section("Images", contactSheet(classification)) : undefined}
+${classification ? section("Classes", classTable(classification)) : undefined}
 ${section("Curvature", curvatureTable(summary))}
 ${context.tuning && context.tuning.trials.length > 0 ? section("Tuning", tuningTables(context.tuning)) : undefined}
 ${notices(summary)}

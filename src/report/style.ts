@@ -49,6 +49,16 @@ p.aside { max-width: 90ch; font-size: 13px; }
 .maps figcaption { margin-left: 36px; }
 .scale { display: flex; align-items: flex-start; gap: 10px; margin-top: 8px; color: var(--muted); font-size: 13px; }
 .scale svg { width: 300px; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 16px 12px; padding: 0; list-style: none; }
+.sheet li { margin: 0; font-size: 13px; line-height: 1.4; }
+.sheet img { display: block; margin-bottom: 4px; border: 2px solid; border-radius: 4px; image-rendering: pixelated; box-sizing: content-box; }
+.sheet .wrong img { border-color: var(--mistake); }
+.sheet .right img { border-color: var(--accent); }
+.sheet .wrong strong { color: var(--mistake); }
+.sheet .right strong { color: var(--accent); }
+.confusion { width: auto; }
+.confusion th, .confusion td { padding: 5px 10px; }
+.confusion .none { color: var(--muted); }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
 @media (max-width: 760px) {
   body { padding: 24px 16px 48px; }

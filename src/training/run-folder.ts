@@ -13,6 +13,7 @@ import { join } from "node:path";
 import type { CurvatureRow } from "../curvature/report.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
+import type { Classification } from "./classification.ts";
 import { makeFolder, makeFolders } from "./folders.ts";
 
 /** One line of `metrics.jsonl`. */
@@ -63,6 +64,8 @@ export interface ReportContext {
   environment: string[];
   /** ISO 8601. */
   createdAt: string;
+  /** Of the validation rows, by the model that a single run ended with. */
+  classification?: Classification;
   tuning?: {
     grid: Record<string, unknown[]>;
     trials: {
