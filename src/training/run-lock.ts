@@ -26,7 +26,7 @@ export async function withRunLock<T>(folder: string, work: () => Promise<T>): Pr
   try {
     return await work();
   } finally {
-    await rm(path, { force: true });
+    await rm(path).catch(() => {}); // if it stays, it does not hold for long: this process ends
   }
 }
 

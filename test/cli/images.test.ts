@@ -16,7 +16,8 @@ describe("images", () => {
     writeMnist(join(folder, "data/fashion-mnist"), 64);
     writeFile(damaged, idxLabels(64));
   });
-  const small = "train mnist --model small-conv --model-option filters=2 --rows 48 --batch-size 16";
+  const small =
+    "train mnist --model small-conv --model-option filters=2 --rows 48 --batch-size 16 --augment crop=2,flip";
 
   it("train a network by name, which its run remembers", async () => {
     const [whole, part] = await Promise.all([
@@ -32,6 +33,12 @@ describe("images", () => {
     assert.match(part.stdout, /^model: small-conv, filters 2 \(\d+ parameters\)$/m);
     const config = JSON.parse(await readFile(join(folder, "runs/part/config.json"), "utf8"));
     assert.deepEqual(config.model, { name: "small-conv", options: { filters: 2 } });
+    assert.deepEqual(config.training.augment, { crop: 2, flip: true });
+    const report = await readFile(join(folder, "runs/part/report.html"), "utf8");
+    assert.match(
+      report,
+      /<h2>Images<\/h2>\n<p>\d+ of 64 validation images are taken for something else: 15 of/,
+    );
     const resumed = await run("resume runs/part --epochs 1");
     assert.equal(resumed.code, 0, resumed.stderr);
     assert.deepEqual(await checkpoint(folder, "part"), await checkpoint(folder, "whole"));
@@ -51,6 +58,11 @@ describe("images", () => {
     [
       "train friedman1 --model 3c1f",
       /invalid --model: "3c1f" \(must be dense for friedman1, which has no images\)/,
+    ],
+    ["train friedman1 --augment flip", /invalid augment: friedman1 has no images/],
+    [
+      "train mnist --augment rotate",
+      /invalid --augment: "?rotate"? \(must be crop, crop=<pixels>, flip, or both, separated by a comma\)/,
     ],
     ["train fashion-mnist", /t10k-images-idx3-ubyte holds labels \(its magic number is 2049\)/],
   ];
