@@ -1,6 +1,6 @@
 /** Where the files of a dataset are: `$NATGRAD_DATA/<dataset>/`, the user's cache, or the official site. */
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import envPaths from "env-paths";
 import { RunError } from "../errors.ts";
 import type { DataFile, DatasetDefinition, FetchOptions, LocatedFile } from "./definition.ts";
@@ -45,13 +45,13 @@ export async function locateFile(
 ): Promise<LocatedFile> {
   const paths = findFile(definition, file);
   if (paths.length === 0) return { paths: [await downloadToCache(definition, file, options)], notices: [] };
-  const known = isMember(paths[0], file) || (await matches(paths[0], file).catch(() => true));
+  const known = await isKnown(paths[0], file);
   const notice = `${paths[0]} differs from the known file (its sha256): figures may not compare`;
   return { paths, notices: known ? [] : [notice] };
 }
 
 /**
- * Paths of a file of the dataset, downloaded unless all of it is there.
+ * Paths of a file of the dataset, downloaded unless all of it is there; anew where the cache's is not the known one.
  *
  * @throws as {@link locateFile}
  */
@@ -61,8 +61,16 @@ export async function fetchFile(
   options: FetchOptions = {},
 ): Promise<readonly string[]> {
   const paths = findFile(definition, file);
-  const isPart = paths.length > 0 && isMember(paths[0], file) && paths.length < file.members!.length;
-  return paths.length > 0 && !isPart ? paths : [await downloadToCache(definition, file, options)];
+  const [first] = paths;
+  const isAbsent = first === undefined || (isMember(first, file) && paths.length < file.members!.length);
+  const isCached = () => dirname(first) === dataFolders(definition).at(-1);
+  const isDamaged = async () => file.url !== undefined && isCached() && !(await isKnown(first, file));
+  return isAbsent || (await isDamaged()) ? [await downloadToCache(definition, file, options)] : paths;
+}
+
+/** Whether a file is the known one, as far as one can say: members have no checksum of their own. */
+async function isKnown(path: string, file: DataFile): Promise<boolean> {
+  return isMember(path, file) || matches(path, file).catch(() => true);
 }
 
 /** Whether a path is that of one of an archive's files. */

@@ -169,6 +169,21 @@ describe("locateFile", () => {
     assert.deepEqual(await fetchFile(definition("six"), archive), members);
   });
 
+  it("fetches anew what is damaged in the cache, and leaves the user's own files alone", async () => {
+    const [own, cache] = dataFolders({ name: "seven" });
+    const path = join(cache, "table.csv");
+    mkdirSync(cache, { recursive: true });
+    writeFileSync(path, content.subarray(0, 1000));
+    await assert.rejects(fetchFile(definition("seven"), fileAt("/other")), /its sha256 differs/);
+    assert.equal(readFileSync(path).length, 1000);
+    assert.deepEqual(await fetchFile(definition("seven"), fileAt("/whole")), [path]);
+    assert.deepEqual(readFileSync(path), content);
+    assert.deepEqual(readdirSync(cache), ["table.csv"]);
+    mkdirSync(own, { recursive: true });
+    writeFileSync(join(own, "table.csv"), "a,b\n3,4\n");
+    assert.deepEqual(await fetchFile(definition("seven"), fileAt("/whole")), [join(own, "table.csv")]);
+  });
+
   it("says where to put the file when the site cannot be reached", async () => {
     const closed = createServer();
     await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
