@@ -17,7 +17,7 @@
  *
  * | symbol              | slot                              | shape            |
  * | ------------------- | --------------------------------- | ---------------- |
- * | a_l, δ_l, K_l       | `inputs.l`, `deltas.l`, `gram.l`  | (N, F), (M, O), (M, M) |
+ * | a_l, δ_l, K_l       | `inputs.l`, `deltas.l`, `gram.l`  | (N, F), (M, O) or (N, M/N, O), (M, M) |
  * | ρ                   | `residual`                        | (M)              |
  * | u                   | `weights`                         | (L·M)            |
  * | F, g, δθ            | `fisher`, `gradient`, `solution`  | (P, P), (P), (P) |
@@ -37,7 +37,6 @@ import {
   totalDimension,
   transposedProduct,
   transposedSum,
-  weightedDeltas,
 } from "../fisher/index.ts";
 import {
   concatenate,
@@ -58,7 +57,15 @@ import { fisherMatrix, parameterSpaceMemory } from "./parameter-space.ts";
 import { blockParameters } from "./partition.ts";
 import { requireMemory, solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
-import { correctedGradient, correctedVector, projectedGradient } from "./woodbury.ts";
+import {
+  correctedGradient,
+  correctedVector,
+  corrections,
+  deltasToKeep,
+  type KeptScores,
+  keptScores,
+  projectedGradient,
+} from "./woodbury.ts";
 
 /** Σ = I is handed to the block-diagonal structure, which solves layer by layer. */
 export function layerWiseStructure(coupling: CouplingOption): Structure {
@@ -118,15 +125,15 @@ function sampleSpace(
   const statistics: Record<string, SymbolicTensor> = residual ? { residual } : {};
   layers.forEach((layer, l) => {
     statistics[`inputs.${l}`] = layer.inputs;
-    statistics[`deltas.${l}`] = layer.deltas;
+    statistics[`deltas.${l}`] = deltasToKeep(layer);
     statistics[`gram.${l}`] = multiply(gramMatrix(layer), 1 / samples);
   });
-  const kept = (slots: SlotSymbols): LayerScores[] =>
-    layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
+  const kept = (slots: SlotSymbols): KeptScores[] =>
+    layers.map((layer, l) => keptScores(layer, slots[`inputs.${l}`], slots[`deltas.${l}`]));
   /** δ_l with the rows weighted by (1/N) u_l, of every layer, (N, O). */
   const combining = (slots: SlotSymbols, u: SymbolicTensor) => {
     const scaled = multiply(u, 1 / samples);
-    return kept(slots).map((layer, l) => weightedDeltas(layer, slice(scaled, [l * rows], [(l + 1) * rows])));
+    return kept(slots).map((layer, l) => corrections(layer, slice(scaled, [l * rows], [(l + 1) * rows])));
   };
 
   return {
@@ -161,12 +168,12 @@ function sampleSpace(
       });
       const coupled = matmul(constant(sigma, [count, count], dtype), concatenate(products));
       const solved = matmul(slots.inverse, reshape(coupled, [order, 1]));
-      const corrections = combining(slots, reshape(solved, [order]));
+      const combined = combining(slots, reshape(solved, [order]));
       const scale = reciprocal(slots.damping);
       return scores.map((layer, l) =>
         factors
-          ? correctedGradient(layer, corrections[l], factors[l], scale)
-          : correctedVector(layer, corrections[l], gradient[l], scale),
+          ? correctedGradient(layer, combined[l], factors[l], scale)
+          : correctedVector(layer, combined[l], gradient[l], scale),
       );
     },
   };

@@ -13,7 +13,7 @@
  * | symbol         | slot            | shape  |
  * | -------------- | --------------- | ------ |
  * | K              | `gram`          | (M, M) |
- * | a_l, δ_l       | `inputs.l`, `deltas.l` | (N, F), (M, O) |
+ * | a_l, δ_l       | `inputs.l`, `deltas.l` | (N, F), (M, O) or (N, M/N, O) |
  * | ρ              | `residual`      | (M)    |
  * | (K + λI)⁻¹ρ    | `weights`       | (M)    |
  * | L⁻¹, LLᵀ = K + λI | `inverseFactor` | (M, M) |
@@ -24,15 +24,22 @@ import {
   type LayerScores,
   type Scores,
   scoreProduct,
-  transposedProduct,
-  weightedDeltas,
+  transposedSum,
 } from "../fisher/index.ts";
 import { add, matmul, multiply, reciprocal, reshape, type SymbolicTensor } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
-import { correctedGradient, correctedVector, projectedGradient } from "./woodbury.ts";
+import {
+  correctedGradient,
+  correctedVector,
+  corrections,
+  deltasToKeep,
+  type KeptScores,
+  keptScores,
+  projectedGradient,
+} from "./woodbury.ts";
 
 export function sampleSpaceBlock(structure: string, { layers, residual, samples }: Scores): CurvatureBlock {
   const rows = layers[0].deltas.shape[0];
@@ -41,12 +48,12 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
   const statistics: Record<string, SymbolicTensor> = { gram: multiply(grams.reduce(add), 1 / samples) };
   layers.forEach((layer, l) => {
     statistics[`inputs.${l}`] = layer.inputs;
-    statistics[`deltas.${l}`] = layer.deltas;
+    statistics[`deltas.${l}`] = deltasToKeep(layer);
   });
   if (residual) statistics.residual = residual;
 
-  const kept = (slots: SlotSymbols): LayerScores[] =>
-    layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
+  const kept = (slots: SlotSymbols): KeptScores[] =>
+    layers.map((layer, l) => keptScores(layer, slots[`inputs.${l}`], slots[`deltas.${l}`]));
 
   const refreshed = {
     damping: { shape: [], dtype },
@@ -84,7 +91,9 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
     fresh: residual
       ? (slots) => {
           const scaled = multiply(slots.weights, 1 / samples);
-          return kept(slots).map((layer) => transposedProduct(layer, scaled));
+          return kept(slots).map((layer) =>
+            transposedSum({ ...layer, deltas: corrections(layer, scaled), rowsPerSample: 1 }),
+          );
         }
       : undefined,
     factored: residual === undefined,
@@ -100,10 +109,10 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
       const weights = multiply(reshape(solved, [rows]), 1 / samples);
       const scale = reciprocal(slots.damping);
       return scores.map((layer, l) => {
-        const corrections = weightedDeltas(layer, weights);
+        const correction = corrections(layer, weights);
         return factors
-          ? correctedGradient(layer, corrections, factors[l], scale)
-          : correctedVector(layer, corrections, gradient[l], scale);
+          ? correctedGradient(layer, correction, factors[l], scale)
+          : correctedVector(layer, correction, gradient[l], scale);
       });
     },
   };
