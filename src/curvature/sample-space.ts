@@ -19,13 +19,7 @@
  * | L⁻¹, LLᵀ = K + λI | `inverseFactor` | (M, M) |
  * | λ              | `damping`       | ()     |
  */
-import {
-  gramMatrix,
-  type LayerScores,
-  type Scores,
-  scoreProduct,
-  transposedSum,
-} from "../fisher/index.ts";
+import { gramMatrix, type LayerScores, type Scores, scoreProduct, transposedSum } from "../fisher/index.ts";
 import { add, matmul, multiply, reciprocal, reshape, type SymbolicTensor } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
