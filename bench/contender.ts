@@ -62,11 +62,16 @@ export class Contender {
 
   /** Runs for about that many seconds; microseconds per step. */
   async run(seconds: number): Promise<number> {
+    const burst = await this.burst(seconds);
+    return (burst.seconds / burst.steps) * 1e6;
+  }
+
+  /** Runs for about that many seconds, and tells all of it. */
+  async burst(seconds: number): Promise<Burst> {
     this.#child.stdin!.write(`${seconds}\n`);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error(`${this.definition.name} ended in the middle of a measurement`);
-    const burst: Burst = JSON.parse(value);
-    return (burst.seconds / burst.steps) * 1e6;
+    return JSON.parse(value);
   }
 
   stop(): void {

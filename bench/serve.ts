@@ -4,6 +4,8 @@
  * speaks the same protocol.
  */
 import { createInterface } from "node:readline";
+import type { Phases } from "./phases.ts";
+import type { StepProfile } from "./profile.ts";
 
 /** The first line of a contender. */
 export interface Introduction {
@@ -11,20 +13,22 @@ export interface Introduction {
   readonly description: string;
   /** Losses of the first steps, each before its update. */
   readonly losses: readonly number[];
-  /** Only where structures are compared. */
-  readonly costs?: StepCosts;
-}
-
-/** What a step with a refresh and one without cost, the host's operations not counted. */
-export interface StepCosts {
-  readonly refresh: { readonly flops: number; readonly seconds: number };
-  readonly stale: { readonly flops: number; readonly seconds: number };
+  /** Kernels of a step without a refresh, only where structures are compared. */
+  readonly profile?: StepProfile;
 }
 
 /** The answer to a line. */
 export interface Burst {
   readonly steps: number;
   readonly seconds: number;
+  /** Only where structures are compared. */
+  readonly phases?: Phases;
+}
+
+/** What a contender tells beside its speed. */
+export interface Telling {
+  readonly profile: StepProfile;
+  readonly clock: { restart(): void; read(): Phases };
 }
 
 /** Steps whose losses are compared between contenders. */
@@ -40,20 +44,21 @@ export async function serve(
   description: string,
   step: () => number | Promise<number>,
   period: number,
-  costs?: StepCosts,
+  { profile, clock }: Partial<Telling> = {},
 ): Promise<void> {
   const losses: number[] = [];
   while (losses.length < COMPARED_STEPS || losses.length % period !== 0) losses.push(await step());
-  send({ description, losses: losses.slice(0, COMPARED_STEPS), costs } satisfies Introduction);
+  send({ description, losses: losses.slice(0, COMPARED_STEPS), profile } satisfies Introduction);
   for await (const line of createInterface({ input: process.stdin })) send(await burst(Number(line)));
 
   async function burst(limit: number): Promise<Burst> {
+    clock?.restart();
     const start = performance.now();
     for (let steps = 1; ; steps++) {
       const loss = await step();
       if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss}`);
       const seconds = (performance.now() - start) / 1000;
-      if (seconds >= limit && steps % period === 0) return { steps, seconds };
+      if (seconds >= limit && steps % period === 0) return { steps, seconds, phases: clock?.read() };
     }
   }
 }

@@ -5,21 +5,22 @@
  */
 import { DAMPING, LEARNING_RATE, MOMENTUM, REFRESH_EVERY } from "./cases.ts";
 import { loadNatgrad, loadRuntimes, type Natgrad, prepareSteps } from "./natgrad.ts";
-import { readProblem } from "./problem.ts";
-import { type StepCosts, serve } from "./serve.ts";
+import { PhaseClock } from "./phases.ts";
+import { type LoadedProblem, readProblem } from "./problem.ts";
+import { ProfilingRuntime, type StepProfile } from "./profile.ts";
+import { serve } from "./serve.ts";
 
-/** A period of steps that would take longer is not run. */
+/** A period of steps that would take longer is cut short. */
 const LONGEST_PERIOD_SECONDS = 60;
-/** Of so many periods the shortest refresh counts, fewer where they take longer than so many seconds. */
-const MOST_PERIODS = 5;
-const TELLING_SECONDS = 2;
+/** Steps of a period that was cut short. */
+const SHORT_PERIOD = 5;
+/** Steps without a refresh whose kernels are profiled, fewer in a short period. */
+const PROFILED_STEPS = 30;
 
 /** The method with its defaults, but everything periodic in one period, and steps as small as everywhere in this benchmark. */
-function createOptimizer({ createOptimizer, findMethod }: Natgrad, name: string) {
+function createOptimizer({ createOptimizer, findMethod }: Natgrad, name: string, period: number) {
   const { options, defaults } = findMethod(name);
-  const periods = options
-    .filter((option) => option.endsWith("Every"))
-    .map((option) => [option, REFRESH_EVERY]);
+  const periods = options.filter((option) => option.endsWith("Every")).map((option) => [option, period]);
   const wanted = {
     ...{ learningRate: LEARNING_RATE, momentum: MOMENTUM, ...Object.fromEntries(periods) },
     damping: Math.max(DAMPING, Number(defaults.damping ?? 0)),
@@ -28,56 +29,79 @@ function createOptimizer({ createOptimizer, findMethod }: Natgrad, name: string)
   return createOptimizer(name, Object.fromEntries(taken));
 }
 
-async function main([path, name, ...flags]: string[]): Promise<void> {
-  const source = flags.includes("--source");
-  const natgrad = await loadNatgrad(source);
-  const { countOperations, openRuntime } = await loadRuntimes(source);
-  const { runtime, count } = countOperations(await openRuntime());
-  const optimizer = createOptimizer(natgrad, name);
-  const { trainer, step } = await prepareSteps(natgrad, readProblem(path), optimizer, { runtime });
-  await trainer.prepare();
+interface Subject {
+  readonly natgrad: Natgrad;
+  readonly problem: LoadedProblem;
+  readonly method: string;
+}
 
+type Runtime = NonNullable<NonNullable<Parameters<Natgrad["createTrainer"]>[1]>["runtime"]>;
+
+/** A trainer ready to step, and a function that takes a step, whose loss it returns. */
+async function start({ natgrad, problem, method }: Subject, period: number, runtime: Runtime) {
+  const optimizer = createOptimizer(natgrad, method, period);
+  const { trainer, step } = await prepareSteps(natgrad, problem, optimizer, { runtime });
+  await trainer.prepare();
   const take = async () => {
     const { loss, accepted, status } = await step();
     if (!accepted) throw new Error(`a step was ${status}`);
     return loss;
   };
-  const cost = async () => {
-    const [flops, start] = [count.flops, performance.now()];
+  return { trainer, take };
+}
+
+/** Starts with whole periods, or with short ones where whole ones would take too long. */
+async function startTimed(subject: Subject, clock: PhaseClock, runtime: Runtime) {
+  const natural = subject.natgrad.findMethod(subject.method).kind === "natural";
+  const whole = await startPeriod(subject, natural ? REFRESH_EVERY : 1, clock, runtime);
+  if (whole.seconds <= LONGEST_PERIOD_SECONDS) return whole;
+  whole.trainer.dispose();
+  const short = await startPeriod(subject, SHORT_PERIOD, clock, runtime);
+  if (short.seconds <= LONGEST_PERIOD_SECONDS) return short;
+  const limit = `the limit is ${LONGEST_PERIOD_SECONDS} s`;
+  throw new Error(`${SHORT_PERIOD} steps would take about ${Math.round(short.seconds)} s, ${limit}`);
+}
+
+/** A trainer that has taken its first steps, and how long a period of them takes. */
+async function startPeriod(subject: Subject, period: number, clock: PhaseClock, runtime: Runtime) {
+  const { trainer, take } = await start(subject, period, runtime);
+  let taken = 0;
+  const timed = () => clock.take(period > 1 && taken++ % period === 0 ? "refresh" : "stale", take);
+  clock.restart();
+  for (let k = 0; k < Math.min(period, 2); k++) await timed();
+  const { refresh, stale } = clock.read();
+  return { trainer, period, take: timed, seconds: refresh.seconds + (period - 1) * stale.seconds };
+}
+
+/** The kernels of a step without a refresh. */
+async function profile(subject: Subject, period: number, threads: number): Promise<StepProfile> {
+  const runtime = new ProfilingRuntime(threads);
+  try {
+    const { trainer, take } = await start(subject, period, runtime);
     await take();
-    return { flops: count.flops - flops, seconds: (performance.now() - start) / 1000 };
-  };
-  const period = natgrad.findMethod(name).kind === "natural" ? REFRESH_EVERY : 1;
-  checkLength({ refresh: await cost(), stale: await cost() }, period);
-  let costs: StepCosts | undefined;
-  const started = performance.now();
-  for (
-    let k = 0;
-    k === 0 || (k < MOST_PERIODS && performance.now() - started < 1000 * TELLING_SECONDS);
-    k++
-  ) {
-    for (let taken = 2; taken % period !== 0; taken++) await take();
-    costs = lesser({ refresh: await cost(), stale: await cost() }, costs);
+    if (period !== SHORT_PERIOD) await take();
+    runtime.phase = "stale";
+    const steps = period === SHORT_PERIOD ? SHORT_PERIOD - 1 : PROFILED_STEPS;
+    for (let k = 0; k < steps; k++) await take();
+    const profile = runtime.profile("stale", steps);
+    trainer.dispose();
+    return profile;
+  } finally {
+    runtime.dispose();
   }
-  await serve(trainer.describe().join(", "), take, period, costs);
+}
+
+async function main([path, method, ...flags]: string[]): Promise<void> {
+  const source = flags.includes("--source");
+  const { openRuntime } = await loadRuntimes(source);
+  const subject = { natgrad: await loadNatgrad(source), problem: readProblem(path), method };
+  const clock = new PhaseClock();
+  const runtime = clock.watch(await openRuntime());
+  const { trainer, period, take } = await startTimed(subject, clock, runtime);
+  const telling = { clock, profile: await profile(subject, period, runtime.threads) };
+  for (let k = Math.min(period, 2); k < period; k++) await take();
+  await serve(trainer.describe().join(", "), take, period, telling);
   trainer.dispose();
-}
-
-/** The costs with the shorter times; the counts are always the same. */
-function lesser(one: StepCosts, other: StepCosts | undefined): StepCosts {
-  const least = (phase: keyof StepCosts) =>
-    other && other[phase].seconds < one[phase].seconds ? other[phase] : one[phase];
-  return { refresh: least("refresh"), stale: least("stale") };
-}
-
-/** @throws Error with the estimate when a period would take too long */
-function checkLength({ refresh, stale }: StepCosts, period: number): void {
-  const seconds = refresh.seconds + (period - 1) * stale.seconds;
-  if (seconds <= LONGEST_PERIOD_SECONDS) return;
-  const operations = `${(stale.flops / 1e9).toFixed(1)} GFLOP a step, ${(refresh.flops / 1e9).toFixed(1)} with a refresh`;
-  throw new Error(
-    `${period} steps would take about ${Math.round(seconds)} s, the limit is ${LONGEST_PERIOD_SECONDS} s (${operations})`,
-  );
 }
 
 try {

@@ -1,23 +1,28 @@
 /**
  * What a step of every natural-gradient method costs beside natgrad's own SGD: times of whole periods of 100 steps, by turns with SGD;
- * counted operations; and, where a step takes more than 1.3 of SGD's, the reason as the counts have it.
+ * counted operations; and, where a step takes more than 1.3 of SGD's, the reason in measured parts.
  */
 import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
-import { REFRESH_EVERY } from "./cases.ts";
 import { Contender, type ContenderDefinition } from "./contender.ts";
-import type { StepCosts } from "./serve.ts";
+import { explain, type Measured, meanSeconds, milliseconds } from "./explain.ts";
+import type { Phases } from "./phases.ts";
+import type { StepProfile } from "./profile.ts";
+import type { Burst } from "./serve.ts";
 import { formatMicroseconds } from "./table.ts";
 
 export interface StructureRow {
   readonly method: string;
   /** Why it was not timed; then nothing else is there. */
   readonly refusal?: string;
-  /** Microseconds per step, the least of the rounds. */
+  /** Microseconds per step, a refresh spread over its period, the least of the rounds. */
   readonly microseconds?: number;
   /** To SGD's least. */
   readonly ratio?: number;
-  readonly costs?: StepCosts;
+  /** Of that round. */
+  readonly phases?: Phases;
+  /** Kernels of a step without a refresh. */
+  readonly profile?: StepProfile;
   /** Operations per step over SGD's: of a step without a refresh, of one with it. */
   readonly staleRatio?: number;
   readonly refreshRatio?: number;
@@ -35,8 +40,6 @@ export interface StructureOptions {
 
 /** From here on a row says why. */
 const EXPLAINED_RATIO = 1.3;
-/** A share of SGD's step that is worth a word. */
-const WORTH_A_WORD = 0.1;
 /** A method that has not compiled and taken its first period by then is given up. */
 const LONGEST_START_SECONDS = 300;
 const WARM_UP_SECONDS = 0.2;
@@ -74,19 +77,13 @@ async function measureOne(
     return { method, refusal: (error as Error).message };
   }
   try {
-    let [least, leastOfSgd] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    let [own, taken]: (Phases | undefined)[] = [];
     await sgd.run(WARM_UP_SECONDS);
     for (let round = 0; round < rounds; round++) {
-      leastOfSgd = Math.min(leastOfSgd, await sgd.run(seconds));
-      least = Math.min(least, await contender.run(seconds));
+      own = lesser(await sgd.burst(seconds), own);
+      taken = lesser(await contender.burst(seconds), taken);
     }
-    const [costs, { stale: own }] = [contender.introduction.costs!, sgd.introduction.costs!];
-    const row = {
-      ...{ method, microseconds: least, ratio: least / leastOfSgd, costs },
-      staleRatio: costs.stale.flops / own.flops,
-      refreshRatio: costs.refresh.flops / own.flops,
-    };
-    return row.ratio > EXPLAINED_RATIO ? { ...row, reason: explain(row, leastOfSgd) } : row;
+    return rowOf(method, measured(contender, taken!), measured(sgd, own!));
   } finally {
     contender.stop();
   }
@@ -115,28 +112,24 @@ async function start(method: string, problem: string, source: boolean): Promise<
   }
 }
 
-/**
- * Where the time above SGD's goes: to operations of every step, to the share of a refresh, or to neither (the calls of many small
- * operations, and memory that is read and written).
- *
- * @param sgdMicroseconds of an SGD step in the same rounds
- */
-export function explain(
-  { ratio, staleRatio, costs }: { ratio: number; staleRatio: number; costs: StepCosts },
-  sgdMicroseconds: number,
-): string {
-  const refresh = Math.max(0, costs.refresh.seconds - costs.stale.seconds);
-  const share = (1e6 * refresh) / REFRESH_EVERY / sgdMicroseconds;
-  const rest = ratio - Math.max(1, staleRatio) - share;
-  const parts = [];
-  if (staleRatio - 1 > WORTH_A_WORD)
-    parts.push(`algebra: ${staleRatio.toFixed(1)} times SGD's operations per step`);
-  if (share > WORTH_A_WORD) {
-    const every = `${formatMilliseconds(refresh)} per ${REFRESH_EVERY} steps`;
-    parts.push(`refresh: ${every}, ${share.toFixed(1)} of SGD's time per step`);
-  }
-  if (rest > WORTH_A_WORD) parts.push(`not in these counts: ${rest.toFixed(1)} of SGD's time per step`);
-  return parts.join("; ");
+function lesser({ phases }: Burst, other: Phases | undefined): Phases {
+  return other && meanSeconds(other) < meanSeconds(phases!) ? other : phases!;
+}
+
+function measured({ introduction }: Contender, phases: Phases): Measured {
+  return { phases, profile: introduction.profile! };
+}
+
+function rowOf(method: string, own: Measured, sgd: Measured): StructureRow {
+  const { stale, refresh } = own.phases;
+  const seconds = meanSeconds(own.phases);
+  const ratio = seconds / meanSeconds(sgd.phases);
+  return {
+    ...{ method, microseconds: 1e6 * seconds, ratio, ...own },
+    staleRatio: stale.flops / sgd.phases.stale.flops,
+    refreshRatio: refresh.flops / sgd.phases.stale.flops,
+    ...(ratio > EXPLAINED_RATIO && { reason: explain(own, sgd) }),
+  };
 }
 
 export function formatStructures(rows: readonly StructureRow[]): string {
@@ -150,16 +143,18 @@ export function formatStructures(rows: readonly StructureRow[]): string {
       "MFLOP refresh",
       "to SGD",
       "ms refresh",
+      "MB passes",
     ],
-    colAligns: ["left", "right", "right", "right", "right", "right", "right", "right"],
+    colAligns: ["left", ...Array<"right">(8).fill("right")],
     style: { head: [], border: [], compact: true },
   });
-  for (const { method, microseconds, ratio, costs, staleRatio, refreshRatio } of rows) {
-    if (costs === undefined) continue;
+  for (const { method, microseconds, ratio, phases, profile, staleRatio, refreshRatio } of rows) {
+    if (phases === undefined) continue;
     table.push([
       ...[method, formatMicroseconds(microseconds!), ratio!.toFixed(2)],
-      ...[megaflops(costs.stale.flops), staleRatio!.toFixed(2), megaflops(costs.refresh.flops)],
-      ...[refreshRatio!.toFixed(2), formatMilliseconds(costs.refresh.seconds)],
+      ...[megaflops(phases.stale.flops), staleRatio!.toFixed(2), megaflops(phases.refresh.flops)],
+      ...[refreshRatio!.toFixed(2), milliseconds(phases.refresh.seconds)],
+      Math.round(profile!.passes.bytes / 1e6),
     ]);
   }
   const words = rows.flatMap(({ method, ratio, reason, refusal }) => {
@@ -171,8 +166,4 @@ export function formatStructures(rows: readonly StructureRow[]): string {
 
 function megaflops(flops: number): string {
   return flops < 1e8 ? (flops / 1e6).toPrecision(3) : (flops / 1e6).toFixed(0);
-}
-
-function formatMilliseconds(seconds: number): string {
-  return `${Number((1000 * seconds).toPrecision(3))} ms`;
 }

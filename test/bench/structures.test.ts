@@ -1,43 +1,79 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { explain, formatStructures } from "../../bench/structures.ts";
+import { explain, type Measured, meanSeconds } from "../../bench/explain.ts";
+import { PhaseClock } from "../../bench/phases.ts";
+import { ProfilingRuntime } from "../../bench/profile.ts";
+import { formatStructures } from "../../bench/structures.ts";
+import { input, matmul, tanh } from "../../src/graph/index.ts";
+import { compile } from "../../src/runtime/index.ts";
 
-/** An SGD step takes 10 ms. */
-const sgd = 10_000;
-const costs = (staleMilliseconds: number, refreshMilliseconds: number) => ({
-  stale: { flops: 2.1e9, seconds: staleMilliseconds / 1000 },
-  refresh: { flops: 5e9, seconds: refreshMilliseconds / 1000 },
-});
+/** Milliseconds of a step and of its programs, without a refresh and with one; kernels are products by three quarters. */
+function measured(stale: readonly [number, number], refresh = stale, flops = 1e9): Measured {
+  const phase = ([all, programs]: readonly [number, number]) => {
+    return { seconds: all / 1000, programSeconds: programs / 1000, flops };
+  };
+  const profile = { products: { seconds: 0.003, bytes: 8e6 }, passes: { seconds: 0.001, bytes: 36e6 } };
+  return { phases: { stale: phase(stale), refresh: phase(refresh) }, profile };
+}
+
+const sgd = measured([10, 9.9]);
 
 describe("the benchmark of structures", () => {
-  it("names what a step costs beyond SGD's, from the counts", () => {
-    const algebra = { ratio: 2.1, staleRatio: 2.1, costs: costs(21, 22) };
-    assert.equal(explain(algebra, sgd), "algebra: 2.1 times SGD's operations per step");
-    const refresh = { ratio: 1.4, staleRatio: 1.05, costs: costs(10.5, 410.5) };
-    assert.equal(explain(refresh, sgd), "refresh: 400 ms per 100 steps, 0.4 of SGD's time per step");
-    const both = { ratio: 4, staleRatio: 2, costs: costs(20, 1020) };
+  it("names what a step takes beyond SGD's, the largest part first, as far as it matters", () => {
+    const algebra = measured([20, 19.9], [20, 19.9], 2e9);
     assert.equal(
-      explain(both, sgd),
-      "algebra: 2.0 times SGD's operations per step; refresh: 1000 ms per 100 steps, 1.0 of SGD's time per step; " +
-        "not in these counts: 1.0 of SGD's time per step",
+      explain(algebra, sgd),
+      "10 ms more, 100 % of it named: 7.5 ms matrix products (2.00 times SGD's operations); " +
+        "2.5 ms passes over memory (36 MB read and written, SGD 36 MB)",
+    );
+    const refresh = measured([10, 9.9], [410, 109.9]);
+    assert.equal(
+      explain(refresh, sgd),
+      "4 ms more, 100 % of it named: 3 ms a refresh on the host (300 ms every 100 steps); 1 ms programs of a refresh (100 ms every 100 steps)",
     );
   });
 
+  it("counts the products of methods that solve by them", () => {
+    const stale = { ...measured([700, 690]).phases.stale, repeated: { runs: 11.5, flops: 2e9 } };
+    const text = explain({ ...sgd, phases: { stale, refresh: stale } }, sgd);
+    assert.match(text, /11\.5 products with the curvature matrix a step, 2\.0 GFLOP each/);
+  });
+
   it("shows every row, those that were refused too", () => {
-    const timed = {
-      method: "kfac",
-      microseconds: 12_345,
-      ratio: 1.2,
-      costs: costs(11, 90),
-      staleRatio: 1.7,
-      refreshRatio: 4,
-    };
+    const kfac = measured([11, 10], [90, 20], 1.7e9);
     const text = formatStructures([
-      timed,
+      {
+        ...{ method: "kfac", ...kfac, microseconds: 1e6 * meanSeconds(kfac.phases) },
+        ...{ ratio: 1.2, staleRatio: 1.7, refreshRatio: 4 },
+      },
       { method: "unitwiseNgd", refusal: "it needs 8.0 GiB, the limit is 4.0 GiB" },
     ]);
-    assert.match(text, /│ kfac +│ +12,345 │ +1\.20 │ +2100 │ +1\.70 │ +5000 │ +4\.00 │ +90 ms │/);
+    assert.match(text, /│ kfac +│ +11,790 │ +1\.20 │ +1700 │ +1\.70 │ +1700 │ +4\.00 │ +90 ms │ +36 │/);
     assert.match(text, /\nunitwiseNgd: not timed, it needs 8\.0 GiB, the limit is 4\.0 GiB$/);
     assert.doesNotMatch(text, /kfac, /, "no reason is due under 1.3");
+  });
+
+  it("profiles kernels by phase, and times programs by phase", async () => {
+    const runtime = new ProfilingRuntime(1);
+    const clock = new PhaseClock();
+    try {
+      const x = input("x", [16, 16], "float32");
+      const program = await compile(clock.watch(runtime), { y: tanh(matmul(x, x)) });
+      const binding = program.bind({ x: new Float32Array(256) }, { y: new Float32Array(256) });
+      const run = async () => binding.run();
+      await clock.take("refresh", run);
+      runtime.phase = "stale";
+      for (let k = 0; k < 2; k++) await clock.take("stale", run);
+      const { products, passes } = runtime.profile("stale", 2);
+      assert.equal(products.bytes, 3 * 4 * 256);
+      assert.equal(passes.bytes, 2 * 4 * 256);
+      assert.ok(products.seconds > 0 && passes.seconds > 0);
+      const { refresh, stale } = clock.read();
+      assert.equal(stale.flops, program.flops);
+      assert.equal(refresh.flops, program.flops);
+      assert.ok(stale.seconds >= stale.programSeconds && stale.programSeconds > 0);
+    } finally {
+      runtime.dispose();
+    }
   });
 });
