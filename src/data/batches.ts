@@ -34,7 +34,8 @@ export function batchCount(rows: number, { batchSize, dropLast = true }: BatchOp
 /**
  * One epoch. The order is drawn from `random.fork("epoch <epoch>")`, and what is done to the images of a batch from a fork
  * named by the epoch and the batch's number, so the epoch's number and the number of batches already seen are all that is
- * needed to continue with the same batches.
+ * needed to continue with the same batches. One batch of all rows keeps their stored order: full-batch methods then see that
+ * nothing changed.
  *
  * Batches are written into two sets of arrays in turn: a batch keeps its numbers while the next one is asked for, so that one
  * can be trained on while the next is put together, and no longer.
@@ -51,9 +52,10 @@ export function batches(dataset: Dataset, options: BatchOptions): Iterable<Batch
       `invalid batchSize: ${batchSize} (must be at most ${rows}, the rows of ${dataset.name})`,
     );
   }
-  const order = random
-    ? random.fork(`epoch ${epoch}`).permutation(rows)
-    : Int32Array.from({ length: rows }, (_, index) => index);
+  const order =
+    random && batchSize < rows
+      ? random.fork(`epoch ${epoch}`).permutation(rows)
+      : Int32Array.from({ length: rows }, (_, index) => index);
   return give(dataset, order, start, batchCount(rows, options), batchSize, augmenter(dataset, options));
 }
 

@@ -148,8 +148,10 @@ describe("batches", () => {
 
   it("come in another order in another epoch, and in stored order without a generator", () => {
     const order = (epoch: number) =>
-      Array.from(batches(counting(30), { batchSize: 30, random: new Random(1), epoch }), copyOf);
+      Array.from(batches(counting(30), { batchSize: 15, random: new Random(1), epoch }), copyOf);
     assert.notDeepEqual(order(0), order(1));
+    const [whole] = batches(counting(4), { batchSize: 4, random: new Random(1) });
+    assert.deepEqual(Array.from(whole.targets.data), [-0, -1, -2, -3], "nor where one batch has all rows");
     const [stored] = batches(counting(4), { batchSize: 4 });
     assert.deepEqual([...stored.targets.data], [-0, -1, -2, -3]);
   });

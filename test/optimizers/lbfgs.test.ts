@@ -5,6 +5,7 @@ import { lbfgs } from "../../src/index.ts";
 import { LimitedMemory } from "../../src/optimizers/full-batch/limited-memory.ts";
 import { strongWolfe } from "../../src/optimizers/step-rules/line-search.ts";
 import { Random } from "../../src/random.ts";
+import { countOperations } from "../../src/runtime/counting.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { type NamedTensors, tensor } from "../../src/tensor.ts";
@@ -279,6 +280,24 @@ describe("lbfgs", () => {
     assert.equal(accepted, false);
     assert.match(status, /^rejected: the (loss|update)/);
     assert.deepEqual(flat(trainer.getParameters()), before);
+    trainer.dispose();
+  });
+
+  it("starts from what the last step has computed, where neither parameters nor batch have changed", async () => {
+    const { runtime: counting, count } = countOperations(runtime);
+    const trainer = await trainerOf(counting, network, lbfgs({ lineSearch: "none", learningRate: 0.1 }));
+    const initial = trainer.getParameters();
+    const runsOf = async (given: typeof batch) => {
+      const before = count.runs;
+      await trainer.step(given);
+      return count.runs - before;
+    };
+    const copy = { ...batch, targets: { ...batch.targets, data: batch.targets.data.slice() } };
+    copy.targets.data[0] += 1;
+    assert.deepEqual([await runsOf(batch), await runsOf(batch)], [2, 1]);
+    assert.deepEqual([await runsOf(copy), await runsOf(copy)], [2, 1]);
+    trainer.setParameters(initial);
+    assert.deepEqual([await runsOf(copy), await runsOf(copy)], [2, 1]);
     trainer.dispose();
   });
 

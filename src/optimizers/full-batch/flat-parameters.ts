@@ -1,6 +1,6 @@
 /** All parameters of a model as one vector, in the model's order, on the two sides of a double buffer. */
 import { concatenate, reshape, type SymbolicTensor } from "../../graph/index.ts";
-import { sizeOf } from "../../tensor.ts";
+import { sizeOf, type TypedArray } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { parameterInput } from "../program/traced-batch.ts";
@@ -15,6 +15,11 @@ export class FlatParameters {
     this.#state = state;
     this.#names = [...model.parameters.keys()].map(parameterInput);
     this.size = [...model.parameters.values()].reduce((total, { shape }) => total + sizeOf(shape), 0);
+  }
+
+  /** The arrays of the current parameters. */
+  get current(): TypedArray[] {
+    return this.#names.map((name) => this.#state.current[name]);
   }
 
   /** Proposes θ + αd, d (P). */

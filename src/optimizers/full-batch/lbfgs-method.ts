@@ -12,6 +12,7 @@ import { parameterInput, traceBatch, traceNamedGradient } from "../program/trace
 import { learningRateAt } from "../schedule.ts";
 import { armijo, type LineSearchStatus, strongWolfe } from "../step-rules/line-search.ts";
 import { FlatParameters, flatten } from "./flat-parameters.ts";
+import { LastEvaluation } from "./last-evaluation.ts";
 import type { LbfgsOptions } from "./lbfgs.ts";
 import { dot, type FloatArray, LimitedMemory } from "./limited-memory.ts";
 import { requireSameFunction } from "./same-function.ts";
@@ -36,6 +37,7 @@ export class LbfgsMethod implements Method {
   readonly #parameters: FlatParameters;
   readonly #pairs: LimitedMemory;
   readonly #noise = new BatchNoise();
+  readonly #last = new LastEvaluation<Evaluation>();
   /** Loss and gradient at the proposed parameters. */
   readonly #evaluate: BatchFunction;
   readonly #gradient: BatchFunction;
@@ -66,15 +68,14 @@ export class LbfgsMethod implements Method {
   async step(batch: Batch): Promise<StepStatistics> {
     const step = this.#step;
     const learningRate = learningRateAt(this.#settings.learningRate, step);
-    this.#parameters.proposeCurrent();
-    const start = await this.#at(batch);
+    const start = await this.#start(batch);
     const outcome = await this.#move(batch, start, learningRate);
     const accepted = !outcome.status.startsWith("rejected");
-    const stepNorm = accepted && outcome.moved ? Math.sqrt(dot(outcome.moved, outcome.moved)) : 0;
-    if (accepted) {
-      if (outcome.moved) this.state.accept();
-      this.#step++;
-    }
+    const moved = accepted ? outcome.moved : undefined;
+    const stepNorm = moved ? Math.sqrt(dot(moved, moved)) : 0;
+    if (moved) this.state.accept();
+    if (accepted) this.#step++;
+    this.#last.keep(this.#parameters.current, batch, (moved && outcome.end) ?? start);
     return { step, loss: start.loss, learningRate, stepNorm, accepted, status: outcome.status };
   }
 
@@ -108,12 +109,12 @@ export class LbfgsMethod implements Method {
     this.#gradient.dispose();
   }
 
-  /** Proposes new parameters and learns from them; `moved` is θ' − θ, absent where they are to stay. */
+  /** Proposes new parameters and learns from them; `moved` is θ' − θ, absent where they are to stay, `end` what is known of θ'. */
   async #move(
     batch: Batch,
     start: Evaluation,
     learningRate: number,
-  ): Promise<{ status: string; moved?: Float64Array }> {
+  ): Promise<{ status: string; moved?: Float64Array; end?: Evaluation }> {
     if (!Number.isFinite(start.loss)) {
       return { status: `rejected: the loss is ${start.loss} at the current parameters` };
     }
@@ -141,10 +142,11 @@ export class LbfgsMethod implements Method {
     const noisy = this.#noise.dominates(start.loss);
     this.#noise.record(start.loss, end.loss);
     const note = this.#learn(start, end, moved);
-    if (end.status !== "ok") return { moved, status: `line search: ${end.status}; the best step is taken` };
-    if (noisy) return { moved, status: smallBatches("L-BFGS") };
+    if (end.status !== "ok")
+      return { moved, end, status: `line search: ${end.status}; the best step is taken` };
+    if (noisy) return { moved, end, status: smallBatches("L-BFGS") };
     return {
-      moved,
+      ...{ moved, end },
       status: note ?? (forget ? "no lower loss by the pairs: forgotten, a gradient step instead" : "ok"),
     };
   }
@@ -195,6 +197,15 @@ export class LbfgsMethod implements Method {
     return new LimitedMemory(this.#parameters.size, this.#settings.memory, this.#problem.dtype);
   }
 
+  /** Loss and gradient at the current parameters. */
+  async #start(batch: Batch): Promise<Evaluation> {
+    const known = this.#last.find(this.#parameters.current, batch);
+    if (known) return known;
+    this.#parameters.proposeCurrent();
+    return this.#at(batch);
+  }
+
+  /** Loss and gradient at the proposed parameters. */
   async #at(batch: Batch): Promise<Evaluation> {
     const { loss, gradient } = await this.#evaluate.call(batch);
     return { loss: loss.data[0], gradient: gradient.data as FloatArray };

@@ -28,6 +28,8 @@ export class MovingAverages {
   updates = 0;
   readonly #averaging: Averaging | undefined;
   readonly #dtype: FloatDType;
+  /** By block, then by the buffer's front. */
+  readonly #arrays: AverageArrays[][] = [];
 
   constructor(blocks: readonly CurvatureBlock[], averaging: Averaging | undefined, dtype: FloatDType) {
     const specs = blocks.flatMap((block, b) =>
@@ -106,8 +108,14 @@ export class MovingAverages {
     );
   }
 
-  /** A block's arrays. */
+  /** A block's arrays, the same objects on every step with the same side in front. */
   arrays(b: number, block: CurvatureBlock): AverageArrays {
+    const { front } = this.buffer;
+    this.#arrays[b] ??= [];
+    return (this.#arrays[b][front] ??= this.#pick(b, block));
+  }
+
+  #pick(b: number, block: CurvatureBlock): AverageArrays {
     const of = (side: Readonly<Record<string, TypedArray>>): SlotArrays =>
       Object.fromEntries(Object.keys(averageSpecs(block)).map((name) => [name, side[averageName(b, name)]]));
     return { current: of(this.buffer.current), next: of(this.buffer.proposed) };
