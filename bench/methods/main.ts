@@ -11,7 +11,7 @@ import { methods } from "../../src/optimizers/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import { describeLoad, describeMachine } from "../table.ts";
 import { choosingTables } from "./choosing.ts";
-import { figureText, methodFigure } from "./figures.ts";
+import { methodFigure } from "./figures.ts";
 import { duration, figure, replaceBetweenMarks } from "./markdown.ts";
 import { resultsPage } from "./page.ts";
 import { fullPlan, networks, quickPlan, tasks } from "./plan.ts";
@@ -117,10 +117,7 @@ function writePages(results: Results, folder: string): void {
   mkdirSync(images, { recursive: true });
   for (const name of names) {
     const svg = methodFigure(results, name);
-    const path = join(folder, "methods", `${name}.md`);
-    if (!svg || !existsSync(path)) continue;
-    writeFileSync(join(images, `${name}.svg`), svg);
-    writeFileSync(path, replaceBetweenMarks(readFileSync(path, "utf8"), "figure", figureText(name)));
+    if (svg) writeFileSync(join(images, `${name}.svg`), svg);
   }
   console.error(`wrote ${join(folder, "results.md")} and ${choosing}`);
 }

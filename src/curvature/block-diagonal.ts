@@ -5,6 +5,9 @@
  *
  * With the empirical Fisher, each block inverted through the covariance factorization S_l S_lᵀ = (δδᵀ) ⊙ (āāᵀ), this is
  * TENGraD [Soori21 eq. 4–7].
+ *
+ * Differs from the papers: mini-batches, and a damping that is not zero, as in `exact.ts`; the learning rate is not
+ * divided by the number of layers for the user.
  */
 import { layerByLayer } from "./partition.ts";
 import { solvedBlock } from "./solver.ts";

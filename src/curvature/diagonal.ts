@@ -13,6 +13,10 @@
  * | 1/(diag F + λ)   | `inverseWeight`, `inverseBias`  | (O, F), (O) |
  * | tr F             | `trace`                         | ()          |
  * | λ                | `damping`                       | ()          |
+ *
+ * Differs from the papers: none has a method of this name, it is the full matrix of [Amari98] with everything off the
+ * diagonal left out; λ is 0.1 by default, far larger than for the methods with blocks, as at 0.01 a learning rate of
+ * 0.1 made the loss of the task `spirals` jump.
  */
 import { type LayerVector, squaredScores } from "../fisher/index.ts";
 import { add, multiply, reciprocal, type SymbolicTensor, square, sum } from "../graph/index.ts";

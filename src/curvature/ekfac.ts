@@ -18,8 +18,10 @@
  * | Σ s           | average `scaleTotal`         | ()               |
  * | λ             | slot `damping`               | ()               |
  *
- * Differs from the paper: A, G and s are moving averages, updated together, all with the same ε. As the old scale belongs to
- * the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same batches.
+ * Differs from the paper: A, G and s are moving averages, updated together, all with the same ε, as K-FAC's; the
+ * paper takes A and G from the batch of the refresh, and its first algorithm s from the current batch alone; as the
+ * old scale belongs to the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same
+ * batches.
  */
 import { type LayerScores, squaredScores } from "../fisher/index.ts";
 import { add, divide, multiply, type SymbolicTensor, square, sum } from "../graph/index.ts";

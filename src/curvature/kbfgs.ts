@@ -21,7 +21,8 @@
  * | averaged s, y           | `step`, `change`                           | (O)            |
  * | λ                       | `damping`                                  | ()             |
  *
- * Differs from the paper: A starts at the first batch's, not at the whole dataset's; ν = √λ is capped at 1.
+ * Differs from the paper: A starts at the first batch's, the paper averages over the whole dataset first; ν = √λ is
+ * at most 1, as the damping rule has no solution beyond it.
  */
 import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
 import {

@@ -16,7 +16,8 @@
  * | (G + (√λ/π) I)⁻¹                | `outputInverse` | (O, O) |
  *
  * Differs from the paper: the block-diagonal form only, not the tri-diagonal one; statistics are taken from the whole
- * batch; step size and momentum are not chosen by the quadratic model.
+ * batch, not from a part of it; learning rate and momentum are options by default, and `stepRule: "quadratic-model"`
+ * chooses both on every step as the paper does.
  */
 import { requireOption } from "../errors.ts";
 import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";

@@ -24,7 +24,9 @@
  * | A⁻¹ or (F̃ + λI)⁻¹   | `inverse`                         | (L·M, L·M) or (P, P) |
  * | λ                   | `damping`                         | ()               |
  *
- * Differs from the paper: λ need not tend to 0, and Σ may be singular where λ > 0.
+ * Differs from the paper: λ need not tend to 0 and is an option, 1 by default; Σ may be singular where λ > 0; the
+ * isotropic learning rate 1/α, α = 1ᵀΣ⁻¹1, is not applied for the user; for the block tri-diagonal Σ it would be 1/s
+ * where L = 3s, and 1/(s+1) where L = 3s + 1.
  */
 import {
   flattenVector,

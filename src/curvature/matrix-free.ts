@@ -15,8 +15,9 @@
  * | δθ       | `solution`                | (P)                 |
  * | diag F   | `diagonal`                | (P)                 |
  *
- * Differs from the paper: the preconditioner (diag F + λ)^¾ is by the exact Fisher matrix, not by the squared gradients
- * of single samples.
+ * Differs from the paper: the preconditioner (diag F + λ)^¾ is by the exact Fisher matrix, not by the squared
+ * gradients of single samples; no backtracking over the iterates and no line search (the damping rule is `damping: {
+ * policy: "levenberg-marquardt" }`); g and F are of the same batch.
  */
 import { cutVector, joinVectors, type LayerVector, type Scores, squaredScores } from "../fisher/index.ts";
 import { jvp, multiply, type SymbolicTensor, substitute, vjp } from "../graph/index.ts";

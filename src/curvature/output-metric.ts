@@ -5,6 +5,8 @@
  *
  * The Kullback-Leibler divergence of the likelihood gives its output Fisher, ½‖f − f′‖² gives the identity, and with it
  * the Gauss-Newton matrix JᵀJ.
+ *
+ * Differs from the paper: it leaves the solver open, here it is that of `matrix-free.ts`.
  */
 import { requireOption, UsageError } from "../errors.ts";
 import { matmul, onesLike, reshape, type SymbolicTensor, stopGradient, vjp } from "../graph/index.ts";

@@ -6,7 +6,7 @@
  * with λ added to F_00 and F_ii. Invariant to a shift of each input, at twice the diagonal's cost. A layer without a bias
  * falls back to the diagonal.
  *
- * As F_ii ≥ F_0i²/F_00, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it. Where stale
+ * As F_ii ≥ F_0i²/F_00 by the Cauchy-Schwarz inequality, the denominator of δw_i is at least λ; where rounding takes it below, λ stands in for it. Where stale
  * steps follow, ratios and reciprocals are kept: such a step is a gradient step with four more passes over the weights.
  *
  * | symbol                | slot           | shape  |
@@ -19,6 +19,9 @@
  * | 1/F_00                | `inverseBias`  | (O)    |
  * | tr F                  | `trace`        | ()     |
  * | λ                     | `damping`      | ()     |
+ *
+ * Differs from the paper: it takes the Fisher matrix over a moving average of single samples, here it is that of the
+ * batch (λ is added in the same places).
  */
 import {
   biasCoupling,

@@ -9,9 +9,6 @@
  *   fresh  δw_o = (1/N) Āᵀ (v_o ⊙ (K_o + λI)⁻¹ ρ'_o)                                push-through
  *   stale  δw_o = (1/λ) (g_o − (1/N) Āᵀ (v_o ⊙ (K_o + λI)⁻¹ (v_o ⊙ Ā g_o)))          Woodbury
  *
- * Differs from the paper: the score rows of a sample are multiples of one vector within a unit's block, so that N rows
- * stand for the M = rN of the score matrix, and the systems are of order N whatever the number of outputs is.
- *
  * A stale step is TENGraD's (`woodbury.ts`) and one product with each unit's inverse, O N² numbers that it reads once: for a
  * thousand units and 128 samples 65 MB a layer in float32, which is what it waits for.
  *
@@ -26,6 +23,11 @@
  * | g, (F_o + λI)⁻¹g_o | `gradient`, `solution` | (O, D)    |
  * | (K_o + λI)⁻¹ or (F_o + λI)⁻¹ | `inverse` | (O, n, n), n = N or D |
  * | λ of each unit     | `damping`       | (O, 1)           |
+ *
+ * Differs from the paper: the score rows of a sample are multiples of one vector ā_n within a unit's block, so that N
+ * rows √w_no ā_n stand for the M = rN of the score matrix, and the systems are of order N whatever the number of
+ * outputs is; the paper's isotropic learning rate, proportional to the width and the depth, is not applied for the
+ * user.
  */
 import {
   extendedInputs,

@@ -14,7 +14,8 @@
  * | s_q    | `scores`  | (M, P_l)   |
  * | H_M    | `inverse` | (P_l, P_l) |
  *
- * Differs from the paper: blocks are whole layers, and the recursion starts anew at every refresh.
+ * Differs from the paper: it prunes networks with the inverse of a trained network's Fisher matrix, here it
+ * preconditions each step and starts anew at every refresh; blocks are whole layers.
  */
 import {
   flattenVector,

@@ -12,6 +12,9 @@
  * | ε      | `epsilon`      |            |
  * | w      | `weightDecay`  |            |
  * | m, s   |                | `mean`, `meanSquare` |
+ *
+ * Differs from the papers: AdamW's decay is multiplied by η itself, as in PyTorch, in the paper by the schedule's
+ * factor alone; no AMSGrad variant.
  */
 import { requireOption } from "../../errors.ts";
 import { add, divide, multiply, sqrt, square } from "../../graph/index.ts";

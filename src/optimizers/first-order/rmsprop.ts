@@ -8,6 +8,8 @@
  * | η      | `learningRate` |
  * | ρ      | `decay`        |
  * | ε      | `epsilon`      |
+ *
+ * Differs from the lecture: it has no weight decay and no ε; neither momentum nor a centred variant.
  */
 import { requireOption } from "../../errors.ts";
 import { add, divide, multiply, sqrt, square } from "../../graph/index.ts";

@@ -8,6 +8,9 @@
  * | η      | `learningRate` |
  * | μ      | `momentum`     |
  * | w      | `weightDecay`  |
+ *
+ * Differs from the paper: only in rounding, as the state holds ηv, rescaled when the learning rate changes, which
+ * saves a pass over the parameters.
  */
 import { requireOption } from "../../errors.ts";
 import { add, multiply } from "../../graph/index.ts";

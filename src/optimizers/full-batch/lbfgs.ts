@@ -13,8 +13,9 @@
  * | m      | `memory`       |
  * | α      | `learningRate`: the first step tried, or every step without a line search |
  *
- * Differs from the papers: both gradients of a pair are of one batch [as in oLBFGS, Schraudolph, Yu & Günter 2007], which on
- * full batches is the same thing; where no step along d lowers the loss, the pairs are forgotten and −g is tried.
+ * Differs from the papers: both gradients of a pair are of one batch [as in oLBFGS, Schraudolph, Yu & Günter 2007],
+ * which on full batches is the same thing; where no step along d lowers the loss, the pairs are forgotten and −g is
+ * tried; before there are pairs the direction is −g, shortened to length 1 in the 1-norm where it is longer.
  */
 import { requireOption } from "../../errors.ts";
 import type { Optimizer } from "../optimizer.ts";

@@ -17,9 +17,10 @@
  * | α      | `acceleration`; norms are in the metric D |
  * | η      | `learningRate` |
  *
- * Differs from the papers: everything is divided by N; L̂, the quadratic model, leaves a out of ρ; D is the current batch's, with
- * entries of at least 1e-8 of the largest; no uphill steps and no Broyden updates, which arXiv 1201.5885 also proposes; η < 1
- * is for batches smaller than the data.
+ * Differs from the papers: everything is divided by N, so that λ means the same for any batch size, and norms are in
+ * the metric D; L̂, the quadratic model of ηv, leaves a out of ρ; D is the current batch's, with entries of at least
+ * 1e-8 of the largest, not a running maximum; no uphill steps and no Broyden updates, which arXiv 1201.5885 also
+ * proposes; η < 1 is for batches smaller than the data.
  */
 import type { DirectSolver } from "../../curvature/solver.ts";
 import { requireOption, UsageError } from "../../errors.ts";

@@ -22,8 +22,8 @@
  * does `matrices: "hidden"`; `"all"` takes every weight matrix. Everything else is AdamW's, with β₁ = 0.9, β₂ = 0.95, ε = 10⁻¹⁰ as in the
  * authors' code, its own rate and the same w.
  *
- * Differs from the paper: training precision in place of bfloat16; for O > F the small Gram matrix XᵀX is taken in place of
- * transposing X, which is the same.
+ * Differs from the paper: iterations run in the training precision, the authors' in bfloat16; for O > F the small
+ * Gram matrix XᵀX is taken in place of transposing X, which is the same.
  */
 import type { CurvatureRow } from "../../curvature/report.ts";
 import { requireOption } from "../../errors.ts";

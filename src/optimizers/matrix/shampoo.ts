@@ -23,9 +23,11 @@
  * The host decomposes A = U diag(λ) Uᵀ; the program forms B = U diag((λ + ε)^(−p/2)) and the root BBᵀ. Negative λ, which are
  * rounding, count as 0.
  *
- * Differs from the papers: averages are corrected for starting at zero; ε is absolute, as in Gupta et al.; grafting compares the norms
- * of single steps, momentum comes after it. Before step `refreshEvery` roots are also taken at steps 1, 2, 4, 8, …: statistics of a few
- * gradients know nothing of the directions of the next, which their roots would stretch by 1/√ε.
+ * Differs from the papers: averages are corrected for starting at zero; ε is absolute, as in Gupta et al., not
+ * relative to the largest eigenvalue as in Anil et al., whose roots are by Newton's method; grafting compares the
+ * norms of single steps, momentum comes after it; before step `refreshEvery` roots are also taken at steps 1, 2, 4,
+ * 8, …, for statistics of a few gradients know nothing of the directions of the next, which their roots would stretch
+ * by 1/√ε.
  */
 import type { SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
 import { decompose } from "../../curvature/factorize.ts";
