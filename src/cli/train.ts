@@ -153,6 +153,7 @@ function announce({ config, split, trainer, folder, records }: Prepared, output:
   output.print(
     `optimizer: ${optimizer.name}, ${formatOptions(optimizer.options)}, batch size ${settings.batchSize}`,
   );
+  output.print(`run: ${folder}`);
 }
 
 interface Ending {
