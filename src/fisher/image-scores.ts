@@ -15,7 +15,7 @@
 import {
   broadcastTo,
   concatenate,
-  filterProducts,
+  filterProductsOfEach,
   multiply,
   reshape,
   type SymbolicTensor,
@@ -115,7 +115,7 @@ export function sampleRows(scores: ConvolutionScores | ScaleScores): SymbolicTen
     const own = sliceAxis(deltas, 0, k * samples, (k + 1) * samples);
     if (scores.kind === "convolution") {
       const { kernel, convolution } = scores;
-      return reshape(filterProducts(inputs, own, kernel, convolution, "each"), [samples, units, -1]);
+      return reshape(filterProductsOfEach(inputs, own, kernel, convolution), [samples, units, -1]);
     }
     return reshape(overPositions(multiply(own, inputs)), [samples, units, 1]);
   });

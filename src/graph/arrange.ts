@@ -41,6 +41,11 @@ const transposeOperation: Operation<{ permutation: readonly number[] }> = {
       ),
     ];
   },
+  expand({ inputs: [x], attributes: { permutation }, shape }) {
+    // ONNX Runtime would copy, though no element moves, where only axes of one element do.
+    const long = permutation.filter((axis) => x.shape[axis] > 1);
+    return long.every((axis, k) => k === 0 || axis > long[k - 1]) ? reshape(x, shape) : undefined;
+  },
   lower: ({ attributes }, [x], emit) =>
     emit.node("Transpose", [x], { perm: { ints: attributes.permutation } }),
 };

@@ -3,13 +3,13 @@
  * onto the input and onto the filters. The three are bilinear and closed under differentiation.
  *
  * Float32 takes ONNX's Conv. ONNX Runtime has no float64 Conv; there the input is unfolded into patches and multiplied.
- * On the input's side a unit stride is a Conv with the filters turned round, twice as fast as ConvTranspose on its CPU; on
- * the filters' side the shifted views of the input are multiplied one by one, so that no unfolded copy is made.
+ * On the input's side a unit stride is a Conv with the filters turned round, twice as fast as ConvTranspose on its CPU; the
+ * filters' side is in `filter-products.ts`.
  */
 import { formatShape } from "../tensor.ts";
 import { concatenate, pad, reshape, reverse, slice, spreadOut, transpose } from "./arrange.ts";
+import { filterProducts } from "./filter-products.ts";
 import { matmul } from "./matmul.ts";
-import { sum } from "./reduce.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 
 export interface Convolution {
@@ -23,10 +23,8 @@ export interface Convolution {
   readonly groups: number;
 }
 
-type Pair = readonly [number, number];
-
-/** Fewer channels than this in a group are unfolded: products with so few columns are slow. */
-const NARROW = 16;
+/** Rows, columns. */
+export type Pair = readonly [number, number];
 
 /** Positions of the window on an axis of `size` elements. */
 export function outputSize(
@@ -55,7 +53,7 @@ const convolutionOperation: Operation<Convolution> = {
   vjp({ inputs: [x, w], attributes }, cotangent) {
     return [
       convolveTransposed(cotangent, w, attributes, [x.shape[2], x.shape[3]]),
-      filterProducts(x, cotangent, [w.shape[2], w.shape[3]], attributes, "sum"),
+      filterProducts(x, cotangent, [w.shape[2], w.shape[3]], attributes),
     ];
   },
   expand({ inputs: [x, w], attributes, shape, dtype }) {
@@ -75,6 +73,16 @@ export function convolve(x: SymbolicTensor, w: SymbolicTensor, convolution: Conv
   return apply(convolutionOperation, [x, w], convolution);
 }
 
+/** A convolution node with a bias (O) that it adds before it writes its result: for graphs about to be lowered, as it has no derivative. */
+export function withBias({ inputs, attributes }: SymbolicTensor, bias: SymbolicTensor): SymbolicTensor {
+  return apply(convolutionOperation, [...inputs, bias], attributes as Convolution);
+}
+
+/** Whether a node is a convolution without a bias. */
+export function isBareConvolution({ operation, inputs }: SymbolicTensor): boolean {
+  return operation === (convolutionOperation as Operation) && inputs.length === 2;
+}
+
 interface Transposed extends Convolution {
   /** H, W of the result. */
   readonly size: Pair;
@@ -88,7 +96,7 @@ const transposedOperation: Operation<Transposed> = {
   vjp({ inputs: [y, w], attributes: { size: _, ...convolution } }, cotangent) {
     return [
       convolve(cotangent, w, convolution),
-      filterProducts(cotangent, y, [w.shape[2], w.shape[3]], convolution, "sum"),
+      filterProducts(cotangent, y, [w.shape[2], w.shape[3]], convolution),
     ];
   },
   expand(node) {
@@ -153,36 +161,6 @@ function turnedConvolution({ inputs: [y, w], attributes }: SymbolicTensor<Transp
   });
 }
 
-/**
- * Derivatives of Σ y ⊙ convolve(x, w) with respect to w, from x (N, C, H, W) and y (N, O, H', W').
- *
- * @param samples `"sum"` for their sum (O, C/groups, k_h, k_w), `"each"` for one of each sample, (N, O, C/groups, k_h, k_w)
- */
-export function filterProducts(
-  x: SymbolicTensor,
-  y: SymbolicTensor,
-  kernel: Pair,
-  convolution: Convolution,
-  samples: "sum" | "each",
-): SymbolicTensor {
-  const { groups } = convolution;
-  const [count, outputs, height, width] = y.shape;
-  const perGroup = x.shape[1] / groups;
-  const grouped = reshape(y, [count, groups, outputs / groups, height * width]);
-  const total = (products: SymbolicTensor) => (samples === "sum" ? sum(products, [0]) : products);
-  const leading = samples === "sum" ? [outputs] : [count, outputs];
-  if (perGroup < NARROW) {
-    const products = matmul(grouped, unfold(x, kernel, convolution), { transposeB: true });
-    return reshape(total(products), [...leading, perGroup, ...kernel]);
-  }
-  const parts = shiftedViews(x, kernel, [height, width], convolution).map((view) => {
-    const shifted = reshape(view, [count, groups, perGroup, height * width]);
-    const products = total(matmul(grouped, shifted, { transposeB: true }));
-    return reshape(products, [...leading, perGroup, 1]);
-  });
-  return reshape(concatenate(parts, -1), [...leading, perGroup, ...kernel]);
-}
-
 /** The patches that a convolution multiplies with its filters, (N, groups, C/groups·k_h·k_w, H'·W'). */
 export function unfold(x: SymbolicTensor, kernel: Pair, convolution: Convolution): SymbolicTensor {
   const [samples, channels, height, width] = x.shape;
@@ -199,7 +177,7 @@ export function unfold(x: SymbolicTensor, kernel: Pair, convolution: Convolution
 }
 
 /** For every element of the kernel, row by row, the part of x that it meets as the window moves: (N, C, H', W') each. */
-function shiftedViews(
+export function shiftedViews(
   x: SymbolicTensor,
   kernel: Pair,
   size: Pair,

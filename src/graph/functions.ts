@@ -1,5 +1,5 @@
 /** Elementwise functions of one operand. */
-import { add, divide, greater, less, maximum, multiply, subtract, where } from "./elementwise.ts";
+import { add, cast, divide, greater, less, maximum, multiply, subtract, where } from "./elementwise.ts";
 import { erfFloat64 } from "./erf.ts";
 import { apply, type Operation, type SymbolicTensor, scalar } from "./symbolic.ts";
 
@@ -83,10 +83,13 @@ export const sigmoid = defineUnary("sigmoid", {
   derivative: (_, y) => multiply(y, subtract(1, y)),
 });
 
-/** max(x, 0), with derivative 0 at 0. */
+/**
+ * max(x, 0), with derivative 0 at 0. The derivative is read off the result, so that nothing keeps x and the product before may clip what it writes;
+ * it is a factor, for ONNX Runtime's Where takes four times as long as Cast and Mul.
+ */
 export const relu = defineUnary("relu", {
   onnx: "Relu",
-  vjp: (x, cotangent) => where(greater(x, 0), cotangent, scalar(0, x.dtype)),
+  derivative: (_, y) => cast(greater(y, 0), y.dtype),
 });
 
 /** log(1 + eˣ), exact to rounding at both ends: max(x, 0) + log1p(e^−|x|). */

@@ -1,12 +1,14 @@
 /**
  * Fusion of scaled products and sums into ONNX's Gemm, α·A·B + β·C in one pass over memory: dense layers with their
- * bias, means of outer products, momentum buffers.
+ * bias, means of outer products, momentum buffers; and of a convolution with its bias into one Conv.
  *
  * Gemm's α and β are float32 attributes; in float64 they are used only where float32 holds them exactly. ONNX Runtime has
  * no Gemm of integers.
  */
 
 import { sameShape } from "../tensor.ts";
+import { reshape } from "./arrange.ts";
+import { isBareConvolution, withBias } from "./convolution.ts";
 import { matmulAttributes } from "./matmul.ts";
 import { broadcastShapes } from "./shapes.ts";
 import { apply, type Operation, type SymbolicTensor, scalarValue, topologicalOrder } from "./symbolic.ts";
@@ -46,7 +48,7 @@ export function gemmAttributes(node: SymbolicTensor): GemmAttributes | undefined
   return product && node.dtype !== "int32" ? { alpha: 1, beta: 0, ...product } : undefined;
 }
 
-/** Equivalent outputs with Gemm nodes where a product has no other use. */
+/** Equivalent outputs with Gemm nodes, and Conv nodes with a bias, where a product has no other use. */
 export function fuse(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
   const order = topologicalOrder(outputs);
   const uses = new Map<SymbolicTensor, number>();
@@ -55,13 +57,26 @@ export function fuse(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
   }
   const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
   for (const node of order) {
-    const found = match(node, uses);
-    const inputs = (found?.inputs ?? node.inputs).map((operand) => rewritten.get(operand)!);
+    const product = match(node, uses);
+    const biased = product ? undefined : biasedConvolution(node, uses);
+    const inputs = (product?.inputs ?? biased ?? node.inputs).map((operand) => rewritten.get(operand)!);
     const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
-    if (found) rewritten.set(node, gemm(inputs, found.attributes));
+    if (product) rewritten.set(node, gemm(inputs, product.attributes));
+    else if (biased) rewritten.set(node, withBias(inputs[0], reshape(inputs[1], [node.shape[1]])));
     else rewritten.set(node, changed ? apply(node.operation, inputs, node.attributes) : node);
   }
   return outputs.map((output) => rewritten.get(output)!);
+}
+
+/** Convolution and bias (O, 1, 1) of their sum, where the convolution has no other use. */
+function biasedConvolution(
+  { operation, inputs }: SymbolicTensor,
+  uses: Uses,
+): readonly SymbolicTensor[] | undefined {
+  if (operation.name !== "add") return undefined;
+  const [convolution, bias] = isBareConvolution(inputs[0]) ? inputs : [inputs[1], inputs[0]];
+  if (!isBareConvolution(convolution) || uses.get(convolution) !== 1) return undefined;
+  return sameShape(bias.shape, [convolution.shape[1], 1, 1]) ? [convolution, bias] : undefined;
 }
 
 interface Match {

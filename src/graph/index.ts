@@ -1,8 +1,9 @@
 /** Symbolic tensors, their operations, differentiation and lowering to ONNX. */
 export * from "./arrange.ts";
-export * from "./convolution.ts";
+export { type Convolution, convolve, convolveTransposed, outputSize, unfold } from "./convolution.ts";
 export * from "./differentiate.ts";
 export * from "./elementwise.ts";
+export { filterProducts, filterProductsOfEach } from "./filter-products.ts";
 export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
 export { largestTensor } from "./memory.ts";

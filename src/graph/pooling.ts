@@ -7,6 +7,7 @@
 import { formatShape } from "../tensor.ts";
 import { reshape, slice } from "./arrange.ts";
 import { type Convolution, outputSize, unfold } from "./convolution.ts";
+import { relu } from "./functions.ts";
 import { mean } from "./reduce.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 
@@ -43,8 +44,14 @@ const maxPoolOperation: Operation<Pooling> = {
   flops: ({ size, attributes: { kernel } }) => size * kernel[0] * kernel[1],
 };
 
-/** Largest element of each window, (N, C, H', W'). */
+/**
+ * Largest element of each window, (N, C, H', W'). What relu clipped is clipped after the maximum instead, where there is less of it: the same numbers
+ * and derivatives as long as no window lies in the padding alone.
+ */
 export function maxPool(x: SymbolicTensor, pooling: Pooling): SymbolicTensor {
+  const { kernel, padding } = pooling;
+  const meetsImage = padding.every((count, side) => count < kernel[side % 2]);
+  if (x.operation.name === "relu" && meetsImage) return relu(maxPool(x.inputs[0], pooling));
   return apply(maxPoolOperation, [x], pooling);
 }
 

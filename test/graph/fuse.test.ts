@@ -5,6 +5,8 @@ import { fuse } from "../../src/graph/fuse.ts";
 import {
   add,
   broadcastTo,
+  type Convolution,
+  convolve,
   divide,
   input,
   lowerToOnnx,
@@ -363,5 +365,42 @@ describe("values with and without fusion", () => {
     plain.forEach(({ shape, dtype }, k) => {
       assert.deepEqual([fused[k].shape, fused[k].dtype], [shape, dtype]);
     });
+  });
+});
+
+describe("convolutions with a bias", () => {
+  const layout: Convolution = { strides: [1, 1], padding: [0, 0, 0, 0], dilations: [1, 1], groups: 1 };
+  const image = input("image", [1, 2, 3, 3], "float32");
+  const product = convolve(image, input("filters", [2, 2, 2, 2], "float32"), layout);
+  const bias = input("bias", [2], "float32");
+  const shaped = reshape(bias, [2, 1, 1]);
+  const operatorsOf = (outputs: NamedOutputs) => operators(lowerToOnnx(outputs));
+
+  it("add it in the same node, from either side", async () => {
+    const sum = add(product, shaped);
+    assert.deepEqual(
+      operatorsOf({ y: sum }).filter((type) => type !== "Reshape"),
+      ["Conv"],
+    );
+    assert.deepEqual(
+      operatorsOf({ y: add(shaped, product) }).filter((type) => type !== "Reshape"),
+      ["Conv"],
+    );
+    const values = {
+      image: Array.from({ length: 18 }, (_, k) => k - 9),
+      filters: Array.from({ length: 16 }, (_, k) => (k % 5) - 2),
+      bias: [100, -200],
+    };
+    const { y } = await run(runtime, { y: sum }, values);
+    const { plain } = await run(runtime, { plain: product }, values);
+    assert.deepEqual(
+      [...y.data],
+      [...plain.data].map((value, k) => value + values.bias[Math.floor(k / 4)]),
+    );
+  });
+
+  it("stay apart where the product itself is used or the addend is no bias", () => {
+    assert.ok(operatorsOf({ y: add(product, shaped), product }).includes("Add"));
+    assert.ok(operatorsOf({ y: add(product, reshape(bias, [2, 1])) }).includes("Add"));
   });
 });

@@ -1,6 +1,7 @@
 /** Operations on images with plain loops as references; part of the table in operations.ts. */
 import type { SymbolicTensor } from "../../src/graph/index.ts";
 import * as graph from "../../src/graph/index.ts";
+import { sizeOf } from "../../src/tensor.ts";
 import { distinct, type Example, type OperationCase, uniform } from "./operations.ts";
 import { at, type Dense, generate, reduce, total } from "./reference.ts";
 
@@ -40,6 +41,19 @@ const LAYOUTS: readonly Layout[] = [
   { ...plain, name: "depthwise", image: [1, 3, 4, 4], filters: [3, 3, 3], groups: 3, padding: [1, 1, 1, 1] },
   { ...plain, name: "1 × 1", image: [2, 3, 2, 2], filters: [2, 1, 1] },
   { ...plain, name: "many channels", image: [1, 16, 2, 2], filters: [1, 2, 1] },
+  {
+    ...{
+      ...plain,
+      name: "many channels, strided with a remainder",
+      image: [2, 16, 3, 3],
+      filters: [1, 2, 1],
+    },
+    ...{ strides: [2, 2], padding: [0, 0, 0, 1] },
+  },
+  {
+    ...{ ...plain, name: "many channels, everything", image: [1, 32, 2, 3], filters: [2, 2, 2] },
+    ...{ strides: [2, 1], padding: [1, 0, 1, 1], dilations: [1, 2], groups: 2 },
+  },
   {
     ...{ ...plain, name: "everything", image: [1, 4, 6, 5], filters: [4, 2, 3] },
     ...{ strides: [2, 1], padding: [1, 0, 2, 1], dilations: [2, 1], groups: 2 },
@@ -113,16 +127,16 @@ const CONVOLUTIONS: OperationCase[] = LAYOUTS.flatMap((layout) => {
     },
     {
       ...{ name: "filterProducts", variant, inputs: [uniform(image), uniform(output)] },
-      build: (x, y) => graph.filterProducts(x, y, kernel, layout, "sum"),
+      build: (x, y) => graph.filterProducts(x, y, kernel, layout),
       reference: (x, y) => gather(filters, layout, (add) => (o, f, i) => add(f, at(x, i) * at(y, o))),
     },
     {
       ...{
-        name: "filterProducts",
-        variant: `${variant}, of each sample`,
+        name: "filterProductsOfEach",
+        variant,
         inputs: [uniform(image), uniform(output)],
       },
-      build: (x, y) => graph.filterProducts(x, y, kernel, layout, "each"),
+      build: (x, y) => graph.filterProductsOfEach(x, y, kernel, layout),
       reference: (x, y) =>
         gather([image[0], ...filters], layout, (add) => (o, f, i) => add([i[0], ...f], at(x, i) * at(y, o))),
     },
@@ -189,6 +203,13 @@ const POOLING: OperationCase[] = POOLINGS.flatMap((layout) => [
     ...{ name: "maxPool", variant: layout.name, inputs: [distinct(layout.image)] },
     build: (x: SymbolicTensor) => graph.maxPool(x, layout),
     reference: (x: Dense) => pooled(x, layout, Number.NEGATIVE_INFINITY, (values) => Math.max(...values)),
+  },
+  {
+    name: "maxPool",
+    variant: `${layout.name}, of relu`,
+    inputs: [distinct(layout.image, -0.15 * sizeOf(layout.image))],
+    build: (x: SymbolicTensor) => graph.maxPool(graph.relu(x), layout),
+    reference: (x: Dense) => pooled(x, layout, 0, (values) => Math.max(0, ...values)),
   },
   {
     ...{ name: "averagePool", variant: layout.name, inputs: [uniform(layout.image)] },

@@ -74,6 +74,12 @@ describe("simplification", () => {
     });
   }
 
+  it("a transposition of axes of one element alone moves nothing", () => {
+    const row = input("row", [2, 1, 3], "float64");
+    assert.deepEqual(lowered({ y: transpose(row, [1, 0, 2]) }), ["Reshape"]);
+    assert.deepEqual(lowered({ y: transpose(row, [2, 1, 0]) }), ["Transpose"]);
+  });
+
   it("a cyclic permutation of three axes goes with its inverse only", () => {
     const cube = input("cube", [2, 2, 2], "float64");
     const once = transpose(cube, [1, 2, 0]);

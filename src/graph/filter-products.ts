@@ -1,0 +1,158 @@
+/**
+ * The derivative of a convolution with respect to its filters,
+ *
+ *   P[o, c, i, j] = Σ_n Σ_{v,u} y[n, o, v, u] · x[n, c, v·stride + i·dilation − padding, u·stride + j·dilation − padding],
+ *
+ * a product of y, (O, N·H'·W'), with the shifted views of x, (N·H'·W', C·k_h·k_w).
+ *
+ * In float32 it is a Conv again, with the samples as its channels, y as its filters and strides and dilations exchanged. The channels of x lie
+ * innermost in its rows, W·C long, where a shift by a column is one by C: what Conv unfolds for its matrix product are runs of k_w·C neighbours, and
+ * its result has O rows and k_h·k_w·C columns. The samples go in chunks, groups of the Conv, whose results are added up: a chunk stays in the cache
+ * while it meets all shifts, and chunks are what threads share. Measured in docs/performance.md; with the channels of x outermost, where runs
+ * are k_w long, it takes 1.4 times as long, and as a product for each shifted view, copied, 1.2.
+ *
+ * Float64 has no Conv, and narrow groups too few columns: there views of x are multiplied.
+ */
+import { formatShape } from "../tensor.ts";
+import { concatenate, reshape, slice, transpose } from "./arrange.ts";
+import {
+  type Convolution,
+  convolve,
+  convolveTransposed,
+  type Pair,
+  shiftedViews,
+  unfold,
+} from "./convolution.ts";
+import { matmul } from "./matmul.ts";
+import { sum } from "./reduce.ts";
+import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
+
+/** Fewer channels than this in a group are unfolded: products with so few columns are slow. */
+const NARROW = 16;
+
+/** Most chunks that a batch's samples are cut into. */
+const MOST_CHUNKS = 16;
+
+interface FilterProducts extends Convolution {
+  readonly kernel: Pair;
+}
+
+const filterProductsOperation: Operation<FilterProducts> = {
+  name: "filterProducts",
+  infer([x, y], { kernel, groups }) {
+    const fits = x.rank === 4 && y.rank === 4 && x.shape[0] === y.shape[0] && x.dtype === y.dtype;
+    if (!fits) throw new Error(`filterProducts: ${formatShape(x.shape)} with ${formatShape(y.shape)}`);
+    return { shape: [y.shape[1], x.shape[1] / groups, ...kernel], dtype: x.dtype };
+  },
+  vjp({ inputs: [x, y], attributes: { kernel: _, ...convolution } }, cotangent) {
+    return [
+      convolveTransposed(y, cotangent, convolution, [x.shape[2], x.shape[3]]),
+      convolve(x, cotangent, convolution),
+    ];
+  },
+  expand(node) {
+    const { inputs, shape, dtype, attributes } = node;
+    if (shape[1] < NARROW) return fromPatches(node);
+    const reaches = reach(inputs[1], attributes).every((count) => count >= 1);
+    return dtype === "float32" && reaches ? asConvolution(node) : fromViews(node);
+  },
+};
+
+/** Σ over samples, (O, C/groups, k_h, k_w), from x (N, C, H, W) and y (N, O, H', W'). */
+export function filterProducts(
+  x: SymbolicTensor,
+  y: SymbolicTensor,
+  kernel: Pair,
+  convolution: Convolution,
+): SymbolicTensor {
+  return apply(filterProductsOperation, [x, y], { ...convolution, kernel });
+}
+
+/** The products of each sample, (N, O, C/groups, k_h, k_w): every sample a group of one. */
+export function filterProductsOfEach(
+  x: SymbolicTensor,
+  y: SymbolicTensor,
+  kernel: Pair,
+  convolution: Convolution,
+): SymbolicTensor {
+  const [samples, outputs] = y.shape;
+  const joined = (images: SymbolicTensor) =>
+    reshape(images, [1, samples * images.shape[1], ...images.shape.slice(2)]);
+  const groups = samples * convolution.groups;
+  const products = filterProducts(joined(x), joined(y), kernel, { ...convolution, groups });
+  return reshape(products, [samples, outputs, ...products.shape.slice(1)]);
+}
+
+/** Rows and columns of x, zeros behind it included, that windows reach. */
+function reach(y: SymbolicTensor, { kernel, strides, dilations, padding }: FilterProducts): Pair {
+  const [height, width] = ([0, 1] as const).map((axis) => {
+    return strides[axis] * (y.shape[axis + 2] - 1) + dilations[axis] * (kernel[axis] - 1) + 1 - padding[axis];
+  });
+  return [height, width];
+}
+
+function asConvolution({
+  inputs: [x, y],
+  attributes,
+  shape,
+}: SymbolicTensor<FilterProducts>): SymbolicTensor {
+  const { kernel, strides, dilations, padding, groups } = attributes;
+  const [samples, channels, ...size] = x.shape;
+  const [, outputs, rows, columns] = y.shape;
+  const [perGroup, units] = [channels / groups, outputs / groups];
+  const chunks = chunkCount(samples);
+
+  const reached = reach(y, attributes);
+  const [height, width] = size.map((count, axis) => Math.min(count, reached[axis]));
+  const seen = slice(x, [0, 0, 0, 0], [samples, channels, height, width]);
+  const byPixels = transpose(reshape(seen, [samples * groups, perGroup, height * width]), [0, 2, 1]);
+  const lines = transpose(reshape(byPixels, [samples, groups, height * width * perGroup]), [1, 0, 2]);
+  const chunked = reshape(y, [chunks, samples / chunks, groups, units, rows * columns]);
+  const filters = transpose(chunked, [2, 0, 3, 1, 4]);
+  const products = convolve(
+    reshape(lines, [1, groups * samples, height, width * perGroup]),
+    reshape(filters, [groups * chunks * units, samples / chunks, rows, columns]),
+    {
+      strides: [dilations[0], 1],
+      dilations: [strides[0], strides[1] * perGroup],
+      padding: [padding[0], padding[1] * perGroup, reached[0] - height, (reached[1] - width) * perGroup],
+      groups: groups * chunks,
+    },
+  );
+  const span = dilations[1] * (kernel[1] - 1) + 1;
+  const total = sum(reshape(products, [groups, chunks, units, kernel[0], span, perGroup]), [1]);
+  const kept = slice(total, [0, 0, 0, 0, 0], total.shape, [1, 1, 1, dilations[1], 1]);
+  return reshape(transpose(kept, [0, 1, 4, 2, 3]), shape);
+}
+
+/** The largest divisor of the number of samples that is not above {@link MOST_CHUNKS}. */
+function chunkCount(samples: number): number {
+  let chunks = Math.min(MOST_CHUNKS, samples);
+  while (samples % chunks !== 0) chunks--;
+  return chunks;
+}
+
+/** One product for each element of the kernel. */
+function fromViews({ inputs: [x, y], attributes, shape }: SymbolicTensor<FilterProducts>): SymbolicTensor {
+  const [outputs, perGroup] = shape;
+  const [samples, , height, width] = y.shape;
+  const { groups, kernel } = attributes;
+  const grouped = byGroups(y, groups);
+  const parts = shiftedViews(x, kernel, [height, width], attributes).map((view) => {
+    const shifted = reshape(view, [samples, groups, perGroup, height * width]);
+    return reshape(sum(matmul(grouped, shifted, { transposeB: true }), [0]), [outputs, perGroup, 1]);
+  });
+  return reshape(concatenate(parts, -1), shape);
+}
+
+/** One product with all patches. */
+function fromPatches({ inputs: [x, y], attributes, shape }: SymbolicTensor<FilterProducts>): SymbolicTensor {
+  const patches = unfold(x, attributes.kernel, attributes);
+  return reshape(sum(matmul(byGroups(y, attributes.groups), patches, { transposeB: true }), [0]), shape);
+}
+
+/** (N, O, H', W') as (N, groups, O/groups, H'·W'). */
+function byGroups(y: SymbolicTensor, groups: number): SymbolicTensor {
+  const [samples, outputs, height, width] = y.shape;
+  return reshape(y, [samples, groups, outputs / groups, height * width]);
+}
