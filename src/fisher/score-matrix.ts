@@ -2,7 +2,7 @@
  * Products with the score matrix S of a layer, from its factors a (N, F) and δ (M, O), M = r·N, without forming S.
  *
  * S_l S_lᵀ = (δδᵀ) ⊙ (āāᵀ)                    [Soori21 eq. 5], the covariance factorization
- * S_l v    = rowsum((δV) ⊙ ā)                 [Soori21 eq. 6]
+ * S_l v    = rowsum((δV) ⊙ ā)                 [Soori21 eq. 6], or rowsum(δ ⊙ (āVᵀ))
  * S_lᵀu    = (diag(u)δ)ᵀ ā                    [Soori21 eq. 7]
  *
  * ā = [a, β] appends the bias's input as a column; it enters as β² in the Gram matrix and is never appended.
@@ -45,16 +45,19 @@ export function gramMatrix({ inputs, deltas, bias, biasInput, rowsPerSample }: L
   return reshape(multiply(blocks, reshape(covariance, [1, samples, 1, samples])), [rows, rows]);
 }
 
-/** S_l v, (M). */
+/** S_l v, (M), as rowsum((δV) ⊙ ā) or rowsum(δ ⊙ (āVᵀ)): the same products, of which the narrower result is written and read again. */
 export function scoreProduct(layer: LayerScores, { weight, bias }: LayerVector): SymbolicTensor {
   const { inputs, deltas, biasInput, rowsPerSample } = layer;
-  const rows = deltas.shape[0];
   const [samples, features] = inputs.shape;
-  const projected = matmul(deltas, weight);
+  const [rows, outputs] = deltas.shape;
+  const forOutputs = samples * outputs < rows * features;
+  const [ofRows, ofSamples] = forOutputs
+    ? [deltas, matmul(inputs, weight, { transposeB: true })]
+    : [matmul(deltas, weight), inputs];
   const products =
     rowsPerSample === 1
-      ? multiply(projected, inputs)
-      : multiply(reshape(projected, [rowsPerSample, samples, features]), inputs);
+      ? multiply(ofRows, ofSamples)
+      : multiply(reshape(ofRows, [rowsPerSample, samples, -1]), ofSamples);
   const result = reshape(sum(products, [-1]), [rows]);
   if (!bias) return result;
   const fromBias = reshape(matmul(deltas, reshape(bias, [-1, 1])), [rows]);
