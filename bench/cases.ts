@@ -1,7 +1,19 @@
-/** What is timed: four networks and five methods, the same for every contender that has them. */
+/** What is timed: five networks and five methods, the same for every contender that has them. */
+
+/** Convolutions of 3 × 3, padded to keep the image's size, each followed by the activation; then a maximum over windows. */
+export interface Convolutions {
+  /** Channels, height, width. */
+  readonly image: readonly [number, number, number];
+  /** Of each convolution. */
+  readonly filters: readonly number[];
+  /** Rows and columns of the maximum's windows, which tile the image. */
+  readonly pool: number;
+}
 
 export interface Network {
-  /** Units of each layer, the inputs first. */
+  /** What comes before the dense layers, if anything. */
+  readonly convolutions?: Convolutions;
+  /** Units of each dense layer, the first one's inputs first. */
   readonly widths: readonly number[];
   /** Between the layers; the last one is linear. */
   readonly activation: "tanh" | "relu";
@@ -14,13 +26,20 @@ export const networks: Readonly<Record<string, Network>> = {
   mlp32: { widths: [8, 32, 16, 1], activation: "tanh", task: "regression" },
   mnist: { widths: [784, 512, 10], activation: "tanh", task: "classification" },
   auto: { widths: [784, 1000, 1000, 10], activation: "relu", task: "classification" },
+  "3c1f": {
+    convolutions: { image: [1, 28, 28], filters: [128, 128, 128], pool: 3 },
+    ...{ widths: [128 * 9 * 9, 500, 10], activation: "relu", task: "classification" },
+  },
 };
 
 export interface BenchmarkMethod {
   readonly optimizer: "sgd" | "adam" | "tengrad" | "kfac";
-  /** Steps between two refreshes of the curvature; always timed in whole periods, so that each pays its share. */
+  /** Steps between two refreshes of the curvature; timed in whole periods, so that each pays its share, or weighed as such. */
   readonly refreshEvery: number;
 }
+
+/** Where steps take seconds, a refresh comes after so many, and the times of both kinds are weighed as in a whole period. */
+export const SHORT_PERIOD = 5;
 
 export const methods: Readonly<Record<string, BenchmarkMethod>> = {
   sgd: { optimizer: "sgd", refreshEvery: 1 },

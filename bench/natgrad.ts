@@ -4,7 +4,7 @@
  * Usage: node --import tsx bench/natgrad.ts PROBLEM [--source]
  */
 import { pathToFileURL } from "node:url";
-import { type LoadedProblem, readProblem } from "./problem.ts";
+import { inputShape, type LoadedProblem, readProblem } from "./problem.ts";
 import { serve } from "./serve.ts";
 
 export type Natgrad = typeof import("../src/index.ts");
@@ -34,25 +34,24 @@ type Placement = Parameters<Natgrad["createTrainer"]>[1];
 /** A trainer at the problem's weights, and a function that takes a step on its batch. */
 export async function prepareSteps(
   natgrad: Natgrad,
-  { widths, activation, task, layers, samples, inputs, targets }: LoadedProblem,
+  problem: LoadedProblem,
   optimizer: Optimizer,
   placement?: Placement,
 ) {
-  const model = natgrad.sequential(
-    widths.slice(1).flatMap((units, l) => {
-      return l === 0 ? [natgrad.dense(units)] : [natgrad[activation](), natgrad.dense(units)];
-    }),
-  );
+  const { widths, task, layers, samples, inputs, targets } = problem;
   const likelihood = task === "classification" ? natgrad.categorical() : natgrad.gaussian();
-  const config = { model, likelihood, optimizer, inputShape: [widths[0]], batchSize: samples };
+  const shape = inputShape(problem);
+  const model = natgrad.sequential(createLayers(natgrad, problem));
+  const config = { model, likelihood, optimizer, inputShape: shape, batchSize: samples };
   const trainer: Trainer = await natgrad.createTrainer(config, placement);
-  const parameters = layers.flatMap(({ weight, bias, units, inputs }, l) => [
-    [`${2 * l}.weight`, natgrad.tensor(weight, [units, inputs])] as const,
-    [`${2 * l}.bias`, natgrad.tensor(bias, [units])] as const,
-  ]);
-  trainer.setParameters(new Map(parameters));
+  const initial = layers.flatMap(({ shape, weight, bias }) => {
+    return [natgrad.tensor(weight, shape), natgrad.tensor(bias, [shape[0]])];
+  });
+  // In the order of the layers, each with its weight first.
+  const names = [...trainer.getParameters().keys()];
+  trainer.setParameters(new Map(names.map((name, k) => [name, initial[k]])));
   const batch = {
-    inputs: natgrad.tensor(inputs, [samples, widths[0]]),
+    inputs: natgrad.tensor(inputs, [samples, ...shape]),
     targets:
       task === "classification"
         ? natgrad.tensor(Int32Array.from(targets), [samples])
@@ -61,8 +60,22 @@ export async function prepareSteps(
   return { trainer, step: () => trainer.step(batch) };
 }
 
+function createLayers(natgrad: Natgrad, { convolutions, widths, activation }: LoadedProblem) {
+  const units = widths.slice(1);
+  const dense = units.flatMap((count, l) =>
+    l === 0 ? [natgrad.dense(count)] : [natgrad[activation](), natgrad.dense(count)],
+  );
+  if (!convolutions) return dense;
+  const { filters, pool } = convolutions;
+  const convolutional = filters.flatMap((count) => [
+    natgrad.conv2d(count, { kernel: 3, padding: 1 }),
+    natgrad[activation](),
+  ]);
+  return [...convolutional, natgrad.maxPool(pool), natgrad.flatten(), ...dense];
+}
+
 function createOptimizer(natgrad: Natgrad, problem: LoadedProblem) {
-  const { optimizer, learningRate, momentum, damping, refreshEvery } = problem;
+  const { optimizer, learningRate, momentum, damping, period: refreshEvery } = problem;
   switch (optimizer) {
     case "sgd":
       return natgrad.sgd({ learningRate, momentum });
@@ -87,7 +100,8 @@ async function main([path, ...flags]: string[]): Promise<void> {
   const { library, version, reason } = lapackInfo();
   const lapack = library === undefined ? `no LAPACK (${reason})` : `LAPACK ${version ?? library}`;
   const description = [...trainer.describe(), lapack].join(", ");
-  await serve(description, async () => (await step()).loss, problem.refreshEvery);
+  const { period, refreshEvery } = problem;
+  await serve(description, async () => (await step()).loss, period, { refreshEvery });
   trainer.dispose();
 }
 

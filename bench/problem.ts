@@ -13,17 +13,20 @@ import {
   type Network,
   networks,
   SAMPLES,
+  SHORT_PERIOD,
 } from "./cases.ts";
 import type { Natgrad } from "./natgrad.ts";
 
 export interface Problem extends Network, BenchmarkMethod {
+  /** Steps between two refreshes as they are run: fewer than `refreshEvery` where steps are slow. */
+  readonly period: number;
   readonly samples: number;
   readonly learningRate: number;
   readonly momentum: number;
   readonly damping: number;
   /**
-   * A file of little-endian float32: inputs (N, F), targets (N, C) or class indices (N), then for each layer its weight
-   * (out, in) and bias (out).
+   * A file of little-endian float32: inputs (N, F) or (N, C, H, W), targets (N, C) or class indices (N), then for each layer its weight
+   * (out, in), of a convolution (out, in, 3, 3), and bias (out).
    */
   readonly numbers: string;
 }
@@ -42,6 +45,7 @@ export function writeProblem(
   const problem: Problem = {
     ...network,
     ...methods[methodName],
+    period: Math.min(methods[methodName].refreshEvery, network.convolutions ? SHORT_PERIOD : Infinity),
     samples: SAMPLES,
     learningRate: LEARNING_RATE,
     momentum: MOMENTUM,
@@ -53,18 +57,33 @@ export function writeProblem(
   return path;
 }
 
-/** Normal inputs and targets, uniform classes; weights and biases uniform within 1/√in, as PyTorch's Linear has them. */
-function drawNumbers({ widths, task }: Network, random: InstanceType<Natgrad["Random"]>): number[] {
+/** Shape of one sample. */
+export function inputShape({ widths, convolutions }: Network): readonly number[] {
+  return convolutions?.image ?? [widths[0]];
+}
+
+/** Shapes of the weights, layer by layer: (out, in), of convolutions (out, in, 3, 3). */
+function weightShapes({ widths, convolutions }: Network): number[][] {
+  const { image = [0], filters = [] } = convolutions ?? {};
+  const convolutional = filters.map((units, l) => [units, l === 0 ? image[0] : filters[l - 1], 3, 3]);
+  return [...convolutional, ...widths.slice(1).map((units, l) => [units, widths[l]])];
+}
+
+const product = (shape: readonly number[]) => shape.reduce((total, size) => total * size, 1);
+
+/** Normal inputs and targets, uniform classes; weights and biases uniform within 1/√in, as PyTorch's layers have them. */
+function drawNumbers(network: Network, random: InstanceType<Natgrad["Random"]>): number[] {
+  const { widths, task } = network;
   const outputs = widths[widths.length - 1];
   const numbers: number[] = [];
-  for (let k = 0; k < SAMPLES * widths[0]; k++) numbers.push(random.normal());
+  for (let k = 0; k < SAMPLES * product(inputShape(network)); k++) numbers.push(random.normal());
   if (task === "classification") {
     for (let k = 0; k < SAMPLES; k++) numbers.push(random.integer(outputs));
   } else {
     for (let k = 0; k < SAMPLES * outputs; k++) numbers.push(random.normal());
   }
-  for (let layer = 1; layer < widths.length; layer++) {
-    const [inputs, units] = [widths[layer - 1], widths[layer]];
+  for (const [units, ...rest] of weightShapes(network)) {
+    const inputs = product(rest);
     for (let k = 0; k < units * inputs + units; k++) {
       numbers.push((2 * random.uniform() - 1) / Math.sqrt(inputs));
     }
@@ -73,16 +92,15 @@ function drawNumbers({ widths, task }: Network, random: InstanceType<Natgrad["Ra
 }
 
 export interface LayerNumbers {
-  /** (out, in). */
+  /** Of the weight. */
+  readonly shape: readonly number[];
   readonly weight: Float32Array;
   /** (out). */
   readonly bias: Float32Array;
-  readonly inputs: number;
-  readonly units: number;
 }
 
 export interface LoadedProblem extends Problem {
-  /** (N, F). */
+  /** (N, F) or (N, C, H, W). */
   readonly inputs: Float32Array;
   /** (N, C), or class indices (N). */
   readonly targets: Float32Array;
@@ -95,10 +113,10 @@ export function readProblem(path: string): LoadedProblem {
   const all = new Float32Array(new Uint8Array(readFileSync(problem.numbers)).buffer);
   let start = 0;
   const take = (length: number) => all.subarray(start, (start += length));
-  const inputs = take(samples * widths[0]);
+  const inputs = take(samples * product(inputShape(problem)));
   const targets = take(task === "classification" ? samples : samples * widths[widths.length - 1]);
-  const layers = widths.slice(1).map((units, l) => {
-    return { weight: take(units * widths[l]), bias: take(units), inputs: widths[l], units };
+  const layers = weightShapes(problem).map((shape) => {
+    return { shape, weight: take(product(shape)), bias: take(shape[0]) };
   });
   return { ...problem, inputs, targets, layers };
 }

@@ -12,8 +12,11 @@ import type { OnnxModel } from "../src/graph/onnx-model.ts";
 import type { Arrays, Runtime } from "../src/runtime/index.ts";
 import type { Session } from "../src/runtime/session.ts";
 
-/** Kernels that multiply matrices; every other one reads and writes tensors once. */
-const PRODUCTS: ReadonlySet<string> = new Set(["MatMul", "Gemm", "FusedMatMul", "FusedGemm"]);
+/** Kernels that multiply matrices or filters; every other one reads and writes tensors once. */
+const PRODUCTS: ReadonlySet<string> = new Set([
+  ...["MatMul", "Gemm", "FusedMatMul", "FusedGemm"],
+  ...["Conv", "FusedConv", "ConvTranspose"],
+]);
 
 /** What the kernels of one class took in a step. */
 export interface KernelCosts {

@@ -20,13 +20,25 @@ export interface Introduction {
 /** The answer to a line. */
 export interface Burst {
   readonly steps: number;
+  /** Of all steps together; where they were weighed, of a whole period. */
   readonly seconds: number;
+  /** Largest resident memory of the process so far. */
+  readonly peakBytes: number;
+  readonly weighed?: Weighed;
   /** Only where structures are compared. */
   readonly phases?: Phases;
 }
 
+/** Means by which steps with a refresh and steps without one were weighed, in seconds. */
+export interface Weighed {
+  readonly refresh: number;
+  readonly stale: number;
+}
+
 /** What a contender tells beside its speed. */
 export interface Telling {
+  /** Steps between two refreshes that the answers are about, where fewer are run. */
+  readonly refreshEvery: number;
   readonly profile: StepProfile;
   readonly clock: { restart(): void; read(): Phases };
 }
@@ -44,7 +56,7 @@ export async function serve(
   description: string,
   step: () => number | Promise<number>,
   period: number,
-  { profile, clock }: Partial<Telling> = {},
+  { profile, clock, refreshEvery = period }: Partial<Telling> = {},
 ): Promise<void> {
   const losses: number[] = [];
   while (losses.length < COMPARED_STEPS || losses.length % period !== 0) losses.push(await step());
@@ -54,11 +66,20 @@ export async function serve(
   async function burst(limit: number): Promise<Burst> {
     clock?.restart();
     const start = performance.now();
+    let [before, refresh] = [0, 0];
     for (let steps = 1; ; steps++) {
       const loss = await step();
       if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss}`);
       const seconds = (performance.now() - start) / 1000;
-      if (seconds >= limit && steps % period === 0) return { steps, seconds, phases: clock?.read() };
+      if (steps % period === 1 % period) refresh += seconds - before;
+      before = seconds;
+      if (seconds < limit || steps % period !== 0) continue;
+      const peakBytes = 1024 * process.resourceUsage().maxRSS;
+      if (period === refreshEvery) return { steps, seconds, peakBytes, phases: clock?.read() };
+      const periods = steps / period;
+      const means = { refresh: refresh / periods, stale: (seconds - refresh) / (steps - periods) };
+      const total = means.refresh + (refreshEvery - 1) * means.stale;
+      return { steps: refreshEvery, seconds: total, peakBytes, weighed: means };
     }
   }
 }

@@ -3,7 +3,7 @@
  *
  * Usage: node --import tsx bench/structure.ts PROBLEM METHOD [--source]
  */
-import { DAMPING, LEARNING_RATE, MOMENTUM, REFRESH_EVERY } from "./cases.ts";
+import { DAMPING, LEARNING_RATE, MOMENTUM, REFRESH_EVERY, SHORT_PERIOD } from "./cases.ts";
 import { loadNatgrad, loadRuntimes, type Natgrad, prepareSteps } from "./natgrad.ts";
 import { PhaseClock } from "./phases.ts";
 import { type LoadedProblem, readProblem } from "./problem.ts";
@@ -12,8 +12,6 @@ import { serve } from "./serve.ts";
 
 /** A period of steps that would take longer is cut short. */
 const LONGEST_PERIOD_SECONDS = 60;
-/** Steps of a period that was cut short. */
-const SHORT_PERIOD = 5;
 /** Steps without a refresh whose kernels are profiled, fewer in a short period. */
 const PROFILED_STEPS = 30;
 

@@ -40,8 +40,10 @@ export function formatTable(rows: readonly Row[]): string {
       "no LAPACK",
       "TensorFlow.js",
       "ratio",
+      "GiB",
+      "PyTorch",
     ],
-    colAligns: ["left", "left", "right", "right", "right", "right", "right", "right", "right", "right"],
+    colAligns: ["left", "left", ...new Array(10).fill("right")],
     style: { head: [], border: [], compact: true },
   });
   for (const row of rows) {
@@ -57,9 +59,16 @@ export function formatTable(rows: readonly Row[]): string {
       formatRatio(ratio(row, "natgrad without LAPACK", "PyTorch")),
       formatTiming(fastest(row, "TensorFlow.js")),
       formatRatio(ratio(row, "natgrad", "TensorFlow.js")),
+      formatMemory(fastest(row, "natgrad")),
+      formatMemory(pytorch),
     ]);
   }
   return table.toString();
+}
+
+/** Gibibytes. */
+function formatMemory(timing: Timing | undefined): string {
+  return timing ? (timing.peakBytes / 2 ** 30).toFixed(2) : "";
 }
 
 /** `16.2 (17.0)`: least and median. */
