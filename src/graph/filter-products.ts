@@ -11,7 +11,7 @@
  * while it meets all shifts, and chunks are what threads share. Measured in docs/performance.md; with the channels of x outermost, where runs
  * are k_w long, it takes 1.4 times as long, and as a product for each shifted view, copied, 1.2.
  *
- * Float64 has no Conv, and narrow groups too few columns: there views of x are multiplied.
+ * Float64 has no Conv, narrow groups have too few columns and those of one channel no product at all: there views of x are multiplied.
  */
 import { formatShape } from "../tensor.ts";
 import { concatenate, reshape, slice, transpose } from "./arrange.ts";
@@ -23,6 +23,7 @@ import {
   shiftedViews,
   unfold,
 } from "./convolution.ts";
+import { multiply } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { sum } from "./reduce.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
@@ -30,8 +31,9 @@ import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 /** Fewer channels than this in a group are unfolded: products with so few columns are slow. */
 const NARROW = 16;
 
-/** Most chunks that a batch's samples are cut into. */
+/** Most chunks that a batch's samples are cut into, and the least positions in one: with fewer, adding up the chunks would cost as much as they do. */
 const MOST_CHUNKS = 16;
+const CHUNK_POSITIONS = 512;
 
 interface FilterProducts extends Convolution {
   readonly kernel: Pair;
@@ -52,6 +54,7 @@ const filterProductsOperation: Operation<FilterProducts> = {
   },
   expand(node) {
     const { inputs, shape, dtype, attributes } = node;
+    if (inputs[1].shape[1] === attributes.groups && shape[1] === 1) return depthwise(node);
     if (shape[1] < NARROW) return fromPatches(node);
     const reaches = reach(inputs[1], attributes).every((count) => count >= 1);
     return dtype === "float32" && reaches ? asConvolution(node) : fromViews(node);
@@ -100,7 +103,7 @@ function asConvolution({
   const [samples, channels, ...size] = x.shape;
   const [, outputs, rows, columns] = y.shape;
   const [perGroup, units] = [channels / groups, outputs / groups];
-  const chunks = chunkCount(samples);
+  const chunks = chunkCount(samples, rows * columns);
 
   const reached = reach(y, attributes);
   const [height, width] = size.map((count, axis) => Math.min(count, reached[axis]));
@@ -125,9 +128,12 @@ function asConvolution({
   return reshape(transpose(kept, [0, 1, 4, 2, 3]), shape);
 }
 
-/** The largest divisor of the number of samples that is not above {@link MOST_CHUNKS}. */
-function chunkCount(samples: number): number {
-  let chunks = Math.min(MOST_CHUNKS, samples);
+/** The largest divisor of the number of samples that the limits above allow. */
+function chunkCount(samples: number, positions: number): number {
+  let chunks = Math.max(
+    1,
+    Math.min(MOST_CHUNKS, samples, Math.floor((samples * positions) / CHUNK_POSITIONS)),
+  );
   while (samples % chunks !== 0) chunks--;
   return chunks;
 }
@@ -143,6 +149,14 @@ function fromViews({ inputs: [x, y], attributes, shape }: SymbolicTensor<FilterP
     return reshape(sum(matmul(grouped, shifted, { transposeB: true }), [0]), [outputs, perGroup, 1]);
   });
   return reshape(concatenate(parts, -1), shape);
+}
+
+/** One channel a group, (C, 1, k_h, k_w): views of x times y, element by element, and no patches, which would be k_h·k_w times the image. */
+function depthwise({ inputs: [x, y], attributes, shape }: SymbolicTensor<FilterProducts>): SymbolicTensor {
+  const [, channels, height, width] = y.shape;
+  const views = shiftedViews(x, attributes.kernel, [height, width], attributes);
+  const sums = views.map((view) => reshape(sum(multiply(view, y), [0, 2, 3]), [channels, 1]));
+  return reshape(concatenate(sums, 1), shape);
 }
 
 /** One product with all patches. */
