@@ -19,6 +19,7 @@ const NOT_OPERATIONS = new Set([
   "gradient",
   "input",
   "jvp",
+  "largestTensor",
   "lowerToOnnx",
   "outputSize",
   "scalar",
