@@ -69,7 +69,7 @@ class BarRun implements RunProgress {
   }
 
   update(fraction: number, text: string, left?: TimeLeft): void {
-    this.#show(fraction, [text, describeLeft(left), this.#loss]);
+    this.#show(fraction, [describeLeft(left), text, this.#loss]); // a narrow terminal cuts the end off
   }
 
   epoch(record: EpochRecord): void {
@@ -133,7 +133,7 @@ export function lineProgress(
 /** Epochs that take less than this many seconds are not shown step by step. */
 const LONG_EPOCH = 10;
 
-/** `epoch 3/10`, and within a long epoch `epoch 3/10, step 120/468, batch loss 0.53, 1.3 s a step, 7 min 30 s to its end`. */
+/** `epoch 3/10`, and within a long epoch `epoch 3/10, step 120/468, 1.3 s a step, 7 min 30 s to its end, batch loss 0.53`. */
 export function describeStep(
   { epoch, batch, batches, statistics, left }: StepProgress,
   epochs: number | undefined,
@@ -141,8 +141,9 @@ export function describeStep(
   const count = `epoch ${epoch + 1}${epochs === undefined ? "" : `/${epochs}`}`;
   if (left.perStep * batches < LONG_EPOCH) return count;
   if (batch === batches) return `${count}, evaluating`;
-  const pace = `${formatDuration(left.perStep)} a step, ${formatDuration(left.epoch)} to its end`;
-  return `${count}, step ${batch}/${batches}, batch loss ${formatValue(statistics.loss)}, ${pace}`;
+  const isLast = epoch + 1 === epochs; // its end is the run's
+  const pace = `${formatDuration(left.perStep)} a step${isLast ? "" : `, ${formatDuration(left.epoch)} to its end`}`;
+  return `${count}, step ${batch}/${batches}, ${pace}, batch loss ${formatValue(statistics.loss)}`;
 }
 
 /** `1 h 3 min left`. */

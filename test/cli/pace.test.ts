@@ -72,7 +72,11 @@ describe("progress", () => {
     const left = { perStep: 1.3, epoch: 452.4, run: 3800 };
     assert.equal(
       describeStep({ ...step, left }, 10),
-      "epoch 3/10, step 120/468, batch loss 0.53, 1.3 s a step, 7 min 32 s to its end",
+      "epoch 3/10, step 120/468, 1.3 s a step, 7 min 32 s to its end, batch loss 0.53",
+    );
+    assert.equal(
+      describeStep({ ...step, epoch: 9, left }, 10),
+      "epoch 10/10, step 120/468, 1.3 s a step, batch loss 0.53",
     );
     assert.equal(describeStep({ ...step, batch: 468, left }, undefined), "epoch 3, evaluating");
     assert.equal(describeStep({ ...step, left: { ...left, perStep: 0.01 } }, 10), "epoch 3/10");
