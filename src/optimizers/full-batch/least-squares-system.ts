@@ -5,7 +5,7 @@
  *   (JD⁻¹Jᵀ/N + λI) u = r,   v = −D⁻¹Jᵀu/N                   in sample space, order M, by the push-through identity
  *
  * Both are (K + λI) x = b and v = map(x), in variables scaled by √D. With r'' in place of r, the second derivative of r
- * along v, they give the geodesic acceleration [Transtrum & Sethna 2012, arXiv 1201.5885, §2]; r'' is exact, the graph's
+ * along v, they give the geodesic acceleration [Transtrum & Sethna 2012, arXiv 1201.5885]; r'' is exact, the graph's
  * Jacobian-vector product of its own Jacobian-vector product.
  *
  * | symbol | name          | shape            |

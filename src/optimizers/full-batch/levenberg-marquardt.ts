@@ -8,7 +8,7 @@
  * has the algebra. λ afterwards, in `marquardt-damping.ts`:
  *
  *   gain ratio              ρ = (L(θ) − L(θ')) / (L(θ) − L̂(θ + ηv)),  λ ← λ·max(⅓, 1 − (2ρ − 1)³) | λ ← λν, ν ← 2ν      [Nielsen 1999]
- *   delayed gratification   λ ← λ/3 | λ ← 2λ                                                   [Transtrum & Sethna 2012, §3]
+ *   delayed gratification   λ ← λ/3 | λ ← 2λ                                                   [Transtrum & Sethna 2012]
  *
  * | symbol | option         |
  * | ------ | -------------- |

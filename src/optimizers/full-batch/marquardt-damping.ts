@@ -21,7 +21,7 @@ export type AdaptationName = "gain-ratio" | "delayed-gratification";
 const [SMALLEST, LARGEST] = [1e-15, 1e15];
 
 export const dampingRules: Readonly<Record<AdaptationName, DampingRule>> = {
-  /** [Nielsen 1999, Damping parameter in Marquardt's method, eq. 2.4; Madsen, Nielsen & Tingleff 2004, algorithm 3.16]. */
+  /** [Nielsen 1999, Damping parameter in Marquardt's method; Madsen, Nielsen & Tingleff 2004, algorithm 3.16]. */
   "gain-ratio": {
     growth: 2,
     accepted({ damping }, gainRatio) {
@@ -30,7 +30,7 @@ export const dampingRules: Readonly<Record<AdaptationName, DampingRule>> = {
     },
     refused: ({ damping, growth }) => ({ damping: bounded(damping * growth), growth: 2 * growth }),
   },
-  /** Raised by less than it is lowered, so that steps stay near the bottom of a canyon [Transtrum & Sethna 2012, §3]. */
+  /** Raised by less than it is lowered, so that steps stay near the bottom of a canyon [Transtrum & Sethna 2012]. */
   "delayed-gratification": {
     growth: 2,
     accepted: ({ damping }) => ({ damping: bounded(damping / 3), growth: 2 }),

@@ -1,5 +1,5 @@
 /**
- * SOAP [Vyas et al. 2024, "SOAP: improving and stabilizing Shampoo using Adam", arXiv:2409.11321, Algorithms 3 and 4]: Adam in the
+ * SOAP [Vyas et al. 2024, "SOAP: improving and stabilizing Shampoo using Adam", arXiv:2409.11321]: Adam in the
  * eigenbasis of Shampoo's preconditioner.
  *
  *   G' = Q_Lᵀ G Q_R,   M ← β₁M + (1 − β₁)G,   M' = Q_Lᵀ M Q_R,   s ← β₂s + (1 − β₂)G'²
@@ -18,7 +18,7 @@
  *
  * The first step takes the eigenvectors of its L and R and moves no parameter, "so that we never use the current gradients in the
  * projection" (the authors' code); t counts the steps after it. The basis is turned by one step of power iteration and a QR
- * factorization [Algorithm 4], not by a new eigendecomposition: that is cheaper, and each basis vector stays near the one before it, to
+ * factorization, not by a new eigendecomposition: that is cheaper, and each basis vector stays near the one before it, to
  * which its column of s belongs. As in the authors' code the vectors are sorted by qᵀLq first, descending, and s along with them.
  *
  * Sides longer than `maxDimension` are not rotated, nor is the longer side in the paper's one-sided variant. Vectors are
@@ -189,7 +189,7 @@ async function initialize(
   return undefined;
 }
 
-/** One step of power iteration [Algorithm 4]; where it overflows the basis stays as it is. */
+/** One step of power iteration; where it overflows the basis stays as it is. */
 async function turn(
   { name, order }: Side,
   meanSquare: TypedArray,

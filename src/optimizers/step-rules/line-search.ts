@@ -14,8 +14,8 @@
  * | ε      | `rounding`           |
  *
  * Where values differ by no more than their rounding errors ε, sufficient decrease is told by the slopes, |φ(α) − φ(0)| ≤ ε
- * and φ'(α) ≤ (2c₁ − 1) φ'(0), the approximate Wolfe condition [Hager & Zhang 2005, SIAM J. Optim. 16, eq. 4.1]. Beyond
- * the books, a bracket that shrinks too slowly is bisected [Moré & Thuente 1994, §4], and a point whose value is not
+ * and φ'(α) ≤ (2c₁ − 1) φ'(0), the approximate Wolfe condition [Hager & Zhang 2005, SIAM J. Optim. 16]. Beyond
+ * the books, a bracket that shrinks too slowly is bisected [Moré & Thuente 1994], and a point whose value is not
  * finite counts as infinitely high.
  */
 import { requireOption } from "../../errors.ts";
