@@ -38,8 +38,8 @@ const values = Object.fromEntries(
 );
 
 /** How many numbers the scalars multiply, whichever they are. */
-function multiplied(y: SymbolicTensor): number {
-  const scalars = topologicalOrder([y]).filter(
+function multiplied(...results: readonly SymbolicTensor[]): number {
+  const scalars = topologicalOrder(results).filter(
     ({ operation, inputs, rank }) =>
       operation.name === "multiply" && rank > 0 && inputs.some((operand) => operand.rank === 0),
   );
@@ -67,6 +67,22 @@ describe("scalar factors", () => {
     });
   }
 
+  it("are shared by a tensor and a sum over it, and then go on as with one use", async () => {
+    const direction = multiply(product, c);
+    for (const order of [
+      (x: SymbolicTensor, y: SymbolicTensor) => [x, y],
+      (x: SymbolicTensor, y: SymbolicTensor) => [y, x],
+    ]) {
+      const results = order(multiply(direction, s), multiply(sum(multiply(d, direction), [1]), s));
+      const sunk = sinkFactors(results);
+      assert.equal(multiplied(...sunk), 16);
+      const named = ([x, y]: readonly SymbolicTensor[]) => ({ x, y });
+      const expected = await run(runtime, named(results), values);
+      const actual = await run(runtime, named(sunk), values);
+      for (const name of ["x", "y"]) assertClose(actual[name].data, expected[name].data, name);
+    }
+  });
+
   it("stay off what is an output too", () => {
     assert.equal(multiplied(sinkFactors([multiply(product, s), product])[0]), 72);
   });
@@ -79,7 +95,10 @@ describe("scalar factors", () => {
         fc.pre(program.dtype === "float64");
         const { outputs, values: given, largest } = interpret(program);
         fc.pre(largest < 1e3);
-        const scaled = Object.values(outputs).map((output) => sum(multiply(output, factor)));
+        const scaled = Object.values(outputs).flatMap((output) => [
+          sum(multiply(output, factor)),
+          multiply(sum(multiply(output, output)), factor),
+        ]);
         const sunk = sinkFactors(scaled);
         if (sunk.some((node, k) => node !== scaled[k])) changed++;
         const named = (nodes: readonly SymbolicTensor[]) =>
