@@ -51,13 +51,16 @@ function partsOf({ phases: { refresh, stale }, profile }: Measured, sgd: Measure
   const [products, passes] = [stalePart("products"), stalePart("passes")];
   const ratio = (stale.flops / own.flops).toFixed(2);
   const megabytes = ({ bytes }: KernelCosts) => `${Math.round(bytes / 1e6)} MB`;
-  const moved = `${megabytes(profile.passes)} read and written, SGD ${megabytes(sgd.profile.passes)}`;
+  const moved = (kind: keyof StepProfile) => {
+    return `${megabytes(profile[kind])} read and written, SGD ${megabytes(sgd.profile[kind])}`;
+  };
+  const operations = `${ratio} times SGD's operations${repeatedIn(stale)}`;
   const every = (seconds: number) => `(${milliseconds(seconds)} every ${REFRESH_EVERY} steps)`;
   const inPrograms = refresh.programSeconds - stale.programSeconds;
   const onHost = hostSeconds(refresh) - hostSeconds(stale);
   return [
-    { seconds: products, words: `matrix products (${ratio} times SGD's operations${repeatedIn(stale)})` },
-    { seconds: passes, words: `passes over memory (${moved})` },
+    { seconds: products, words: `matrix products (${operations}; ${moved("products")})` },
+    { seconds: passes, words: `passes over memory (${moved("passes")})` },
     { seconds: hostSeconds(stale) - hostSeconds(own), words: "on the host in every step" },
     { seconds: inPrograms / REFRESH_EVERY, words: `programs of a refresh ${every(inPrograms)}` },
     { seconds: onHost / REFRESH_EVERY, words: `a refresh on the host ${every(onHost)}` },

@@ -23,7 +23,7 @@ describe("the benchmark of structures", () => {
     const algebra = measured([20, 19.9], [20, 19.9], 2e9);
     assert.equal(
       explain(algebra, sgd),
-      "10 ms more, 100 % of it named: 7.5 ms matrix products (2.00 times SGD's operations); " +
+      "10 ms more, 100 % of it named: 7.5 ms matrix products (2.00 times SGD's operations; 8 MB read and written, SGD 8 MB); " +
         "2.5 ms passes over memory (36 MB read and written, SGD 36 MB)",
     );
     const refresh = measured([10, 9.9], [410, 109.9]);
