@@ -42,7 +42,8 @@ interface ProfileEvent {
 
 /** A runtime whose sessions are profiled; `phase` says what their runs belong to. */
 export class ProfilingRuntime implements Runtime {
-  readonly kind = "node";
+  /** What methods choose their programs by: those profiled are those of native sessions, which may overwrite their inputs as these do. */
+  readonly kind = "native";
   readonly device = "cpu";
   readonly threads: number;
   phase = "";

@@ -67,12 +67,21 @@ export async function countMethod(name: string): Promise<MethodCosts> {
     trainer.dispose();
     const { stale, refresh } = phasesOf(name, steps);
     const products = kind === "natural" ? stale.repeated?.runs : undefined;
-    return { refresh: refresh.flops, stale: stale.flops, ...(products && { products }), bytes: bytes() };
+    return {
+      ...{ refresh: rounded(refresh.flops), stale: rounded(stale.flops) },
+      ...(products && { products }),
+      bytes: rounded(bytes()),
+    };
   } catch (error) {
     return { refusal: (error as Error).message };
   } finally {
     own.dispose();
   }
+}
+
+/** Four digits: what a page shows, and not every small operation that comes or goes. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(4));
 }
 
 /** Natural gradients refresh at even steps; others at steps of their own, which take more. */
