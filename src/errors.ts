@@ -5,6 +5,9 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** What was asked for would take more memory than there is. */
+export class MemoryError extends UsageError {}
+
 /** The call was right and the work failed (a full disk, a download, training that cannot go on): exit code 1. */
 export class RunError extends Error {
   override name = "RunError";

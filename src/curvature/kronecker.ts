@@ -15,7 +15,7 @@
  * | m      | `inputMean`        | (F), where there is a bias |
  * | G      | `outputCovariance` | (O, O) |
  */
-import { requireOption, UsageError } from "../errors.ts";
+import { MemoryError, requireOption } from "../errors.ts";
 import type { LayerScores, LayerVector } from "../fisher/index.ts";
 import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
 import type { TypedArray } from "../tensor.ts";
@@ -155,10 +155,10 @@ export function checkKronecker(settings: KroneckerSettings, every = "statisticsE
   );
 }
 
-/** @throws UsageError with the estimate when a layer's block would take more than the limit */
+/** @throws MemoryError with the estimate when a layer's block would take more than the limit */
 export function checkMemory(structure: string, { weight }: LayerScores, bytes: number, limit: number): void {
   if (bytes <= limit) return;
-  throw new UsageError(
+  throw new MemoryError(
     `the ${structure} block of ${weight} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use a narrower layer or tengrad)`,
   );
 }

@@ -1,5 +1,5 @@
 /** Chooses how an exactly represented block is solved. */
-import { requireOption, UsageError } from "../errors.ts";
+import { MemoryError, requireOption } from "../errors.ts";
 import { type Scores, totalDimension } from "../fisher/index.ts";
 import type { CurvatureBlock } from "./block.ts";
 import { type ConjugateGradientOptions, conjugateGradientBlock } from "./conjugate-gradient.ts";
@@ -76,10 +76,10 @@ export function solvedBlock(
   return chosen === "gram" ? sampleSpaceBlock(structure, scores) : parameterSpaceBlock(structure, scores);
 }
 
-/** @throws UsageError with the estimate when a block would take more than the limit, in bytes */
+/** @throws MemoryError with the estimate when a block would take more than the limit, in bytes */
 export function requireMemory(block: string, bytes: number, limit: number, remedy: string): void {
   if (bytes <= limit) return;
-  throw new UsageError(
+  throw new MemoryError(
     `the ${block} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use ${remedy})`,
   );
 }

@@ -1,13 +1,84 @@
-/** How much memory a traced computation needs, by its shapes alone. */
+/**
+ * How much memory a traced computation takes besides its inputs and outputs, by its shapes alone.
+ *
+ * ONNX Runtime frees a result after the last node that reads it, so the order of the nodes decides. It does not keep the
+ * model's: from the last output to the first it runs what each still needs, and of a node's operands the one emitted last comes
+ * first (seen in its profiles). Backward passes profit: what is made of the derivatives at a layer is made as soon as they are there.
+ *
+ * Reshapes share memory with their operand, and elementwise results overwrite an operand that nobody reads any more. What kernels
+ * take inside, packed panels and the like, is left out; so are constants, which are part of the model.
+ */
 import { bytesPerElement } from "../tensor.ts";
 import type { NamedOutputs } from "./onnx.ts";
 import { optimize } from "./optimize.ts";
-import { constantData, inputName, topologicalOrder } from "./symbolic.ts";
+import { constantData, inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 /** Bytes of the largest tensor that is computed on the way to the outputs; inputs and constants are not. */
 export function largestTensor(outputs: NamedOutputs): number {
-  const computed = topologicalOrder(optimize(Object.values(outputs))).filter(
-    (node) => inputName(node) === undefined && constantData(node) === undefined,
-  );
-  return Math.max(0, ...computed.map(({ size, dtype }) => size * bytesPerElement(dtype)));
+  const computed = topologicalOrder(optimize(Object.values(outputs))).filter((node) => !isGiven(node));
+  return Math.max(0, ...computed.map(bytesOf));
+}
+
+/** Peak bytes of the intermediate results of a computation in the form in which it is lowered. */
+export function workingBytes(results: readonly SymbolicTensor[]): number {
+  const order = executionOrder(results);
+  const readers = new Map<SymbolicTensor, number>();
+  for (const node of order) {
+    for (const operand of operands(node)) readers.set(operand, (readers.get(operand) ?? 0) + 1);
+  }
+  const bound = new Set(results.map(storage));
+  const taken = (node: SymbolicTensor) => (bound.has(node) || isGiven(node) ? 0 : bytesOf(node));
+  let live = 0;
+  let peak = 0;
+  for (const node of order) {
+    const own = taken(node);
+    const dying = operands(node).filter((operand) => {
+      const left = readers.get(operand)! - 1;
+      readers.set(operand, left);
+      return left === 0;
+    });
+    const freed = dying.reduce((total, operand) => total + taken(operand), 0);
+    const overwritten = node.operation.elementwise && dying.some((operand) => taken(operand) === own);
+    peak = Math.max(peak, live + (overwritten ? 0 : own));
+    live += own - freed;
+  }
+  return peak;
+}
+
+/** The nodes that take memory of their own, in the order in which they run. */
+function executionOrder(results: readonly SymbolicTensor[]): SymbolicTensor[] {
+  const emitted = new Map(topologicalOrder(results).map((node, k) => [node, k] as const));
+  const byEmission = (a: SymbolicTensor, b: SymbolicTensor) => emitted.get(a)! - emitted.get(b)!;
+  const order: SymbolicTensor[] = [];
+  const seen = new Set<SymbolicTensor>();
+  const stack = results.map((node) => ({ node, done: false }));
+  while (stack.length > 0) {
+    const { node, done } = stack.pop()!;
+    if (done) order.push(node);
+    if (done || seen.has(node)) continue;
+    seen.add(node);
+    stack.push({ node, done: true });
+    for (const operand of [...node.inputs].sort(byEmission)) stack.push({ node: operand, done: false });
+  }
+  return order.filter((node) => node === storage(node));
+}
+
+/** The node whose memory a node's value is in. */
+function storage(node: SymbolicTensor): SymbolicTensor {
+  let current = node;
+  while (current.operation.name === "reshape") current = current.inputs[0];
+  return current;
+}
+
+/** What a node reads, each once. */
+function operands({ inputs }: SymbolicTensor): SymbolicTensor[] {
+  return [...new Set(inputs.map(storage))];
+}
+
+function isGiven(node: SymbolicTensor): boolean {
+  return inputName(node) !== undefined || constantData(node) !== undefined;
+}
+
+function bytesOf({ size, dtype }: SymbolicTensor): number {
+  return size * bytesPerElement(dtype);
 }

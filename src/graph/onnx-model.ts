@@ -51,6 +51,8 @@ export interface OnnxModel {
   outputs: readonly OnnxValue[];
   /** Estimated floating-point operations of one run; it decides threads and whether the first run may block. */
   flops: number;
+  /** Estimated bytes of intermediate results of one run, at their peak; none known by default. */
+  workingBytes?: number;
   /** Whether it computes in float64, where rewrites that keep scale factors in float32 attributes are not allowed. */
   float64?: boolean;
   /** Outputs that may lie in the memory of an input of the same shape: [output, input] pairs. */

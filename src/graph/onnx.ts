@@ -2,6 +2,7 @@
 import { type DType, formatShape, type TypedArray } from "../tensor.ts";
 import { fuse } from "./fuse.ts";
 import { checkInPlace } from "./in-place.ts";
+import { workingBytes } from "./memory.ts";
 import {
   ELEMENT_TYPES,
   encodeModel,
@@ -125,7 +126,10 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     outputs: results.map(({ dtype, shape }, k) => ({ name: names[k], dtype, shape })),
     initializers: emit.initializers,
   };
-  return { bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs, flops, float64, inPlace };
+  return {
+    ...{ bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs },
+    ...{ flops, float64, inPlace, workingBytes: workingBytes(results) },
+  };
 }
 
 function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {

@@ -11,10 +11,8 @@ import { Random } from "../random.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor } from "../tensor.ts";
 import { type CheckpointSource, type Progress, readCheckpoint } from "../training/checkpoint.ts";
+import { availableMemory } from "../training/step-memory.ts";
 import { identityOf, type TrainerConfig } from "../training/trainer.ts";
-
-/** Bytes that one curvature block may take where the configuration sets no limit. */
-const DEFAULT_MEMORY_LIMIT = 4 * 2 ** 30;
 
 export class InspectedNetwork {
   readonly problem: Problem;
@@ -115,7 +113,7 @@ export async function openNetwork(
   checkpoint: CheckpointSource,
   config: TrainerConfig,
 ): Promise<InspectedNetwork> {
-  const { batchSize = 128, seed = 0, memoryLimit = DEFAULT_MEMORY_LIMIT } = config;
+  const { batchSize = 128, seed = 0, memoryLimit = availableMemory() } = config;
   const runtime = await openRuntime({ device: "cpu" });
   try {
     const problem: Problem = {

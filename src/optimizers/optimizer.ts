@@ -15,8 +15,10 @@ export interface Problem {
   readonly dtype: FloatDType;
   /** The stream that Monte-Carlo targets are drawn from. */
   readonly random: Random;
-  /** Bytes that one curvature block may take. */
+  /** Bytes that a step may take. */
   readonly memoryLimit: number;
+  /** Told what each program of a step is estimated to take, with all that it reads and writes, before it is compiled. */
+  onMemory?(bytes: number): void;
 }
 
 export interface Batch {

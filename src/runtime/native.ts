@@ -29,6 +29,8 @@ const OPTIMIZE_ALL = 99;
 const SYNCHRONOUS_LIMIT_MS = 20;
 /** A cautious speed, for the expected duration before the first run. */
 const FLOPS_PER_MS = 2e7;
+/** Models whose intermediate results take more bytes than this have their memory managed for its size, not for speed. */
+const LARGE = 64 * 2 ** 20;
 /** Weight of the newest run in the expected duration. */
 const NEWEST_WEIGHT = 0.3;
 
@@ -72,6 +74,7 @@ class NativeRuntime implements Runtime {
         ort.call.SetSessionGraphOptimizationLevel(options, model.float64 ? OPTIMIZE_BASIC : OPTIMIZE_ALL),
       );
       this.#assignThreads(options, model.flops);
+      if ((model.workingBytes ?? 0) > LARGE) this.#shareMemory(options);
       const pointer = await createSession(ort, model.bytes, options);
       const session = new NativeSession(ort, model, pointer, () => this.#sessions.delete(session));
       this.#sessions.add(session);
@@ -92,6 +95,16 @@ class NativeRuntime implements Runtime {
     this.#ort.check(call.SetIntraOpNumThreads(options, threads));
     const spin = spinMicroseconds(flops);
     this.#ort.check(call.AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", spin));
+  }
+
+  /**
+   * One arena for all large models, in pieces: with a memory pattern the second run takes the peak once more, in one piece, and an arena
+   * of its own keeps what a session took at its peak for as long as the session lives.
+   */
+  #shareMemory(options: Pointer): void {
+    const { call } = this.#ort;
+    this.#ort.check(call.DisableMemPattern(options));
+    this.#ort.check(call.AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
   }
 
   dispose(): void {

@@ -29,6 +29,7 @@ const FUNCTIONS = {
   DisableTelemetryEvents: [6, POINTER, [POINTER]],
   CreateSessionFromArray: [8, POINTER, [POINTER, DATA, SIZE, POINTER, OUT]],
   CreateSessionOptions: [10, POINTER, [OUT]],
+  DisableMemPattern: [17, POINTER, [POINTER]],
   SetSessionGraphOptimizationLevel: [23, POINTER, [POINTER, "int"]],
   SetIntraOpNumThreads: [24, POINTER, [POINTER, "int"]],
   CreateTensorWithDataAsOrtValue: [49, POINTER, [POINTER, DATA, SIZE, DATA, SIZE, "int", OUT]],
@@ -47,6 +48,7 @@ const FUNCTIONS = {
   ReleaseIoBinding: [135, "void", [POINTER]],
   BindInput: [136, POINTER, [POINTER, TEXT, POINTER]],
   BindOutput: [137, POINTER, [POINTER, TEXT, POINTER]],
+  CreateAndRegisterAllocator: [144, POINTER, [POINTER, POINTER, POINTER]],
   SetGlobalIntraOpNumThreads: [147, POINTER, [POINTER, "int"]],
 } as const;
 
@@ -97,6 +99,8 @@ export class OrtLibrary {
     this.cpuMemory = this.create((out) =>
       this.call.CreateCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, out),
     );
+    const settings = 0; // ONNX Runtime's own
+    this.check(this.call.CreateAndRegisterAllocator(this.environment, this.cpuMemory, settings));
   }
 
   /**

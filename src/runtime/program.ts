@@ -36,14 +36,17 @@ export class Program {
  * Compiles a computation; inputs are the input nodes that it depends on.
  *
  * @param inPlace outputs that will be bound to the memory of an input, where the runtime is native
+ * @param check throws where the model must not be loaded
  */
 export async function compile(
   runtime: Runtime,
   outputs: NamedOutputs,
   inPlace: readonly InPlacePair[] = [],
+  check?: (model: OnnxModel) => void,
 ): Promise<Program> {
   const missing = runtime.device === "webgpu" ? MISSING_ON_WEBGPU : undefined;
   const model = lowerToOnnx(outputs, { missing, inPlace });
+  check?.(model);
   return new Program(model, await runtime.load(model));
 }
 

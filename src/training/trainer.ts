@@ -42,6 +42,7 @@ import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
 import { type FitOptions, fit } from "./fit.ts";
 import { type NamedPart, readNamed, writeNamed } from "./named-state.ts";
 import type { EpochRecord } from "./run-folder.ts";
+import { availableMemory, explainMemory } from "./step-memory.ts";
 
 export interface TrainerConfig {
   readonly model: Model;
@@ -57,7 +58,7 @@ export interface TrainerConfig {
   readonly device?: Device;
   /** Seed of the initial weights, of the batches' order and of Monte-Carlo targets; default 0. */
   readonly seed?: number;
-  /** Bytes that one curvature block may take; default 4 GiB. */
+  /** Bytes that a step may take, curvature and all; default nine tenths of the machine's free memory, 4 GiB in browsers. */
   readonly memoryLimit?: number;
 }
 
@@ -75,7 +76,8 @@ export async function createTrainer(
   config: TrainerConfig,
   placement: TrainerPlacement = {},
 ): Promise<Trainer> {
-  const { batchSize = 128, dtype = "float32", device = "cpu", seed = 0, memoryLimit = 4 * 2 ** 30 } = config;
+  const { batchSize = 128, dtype = "float32", device = "cpu", seed = 0 } = config;
+  const { memoryLimit = availableMemory() } = config;
   requireOption(Number.isInteger(batchSize) && batchSize > 0, "batchSize", batchSize, "a positive integer");
   requireOption(dtype === "float32" || dtype === "float64", "dtype", dtype, "float32 | float64");
   const shapeValid =
@@ -97,6 +99,7 @@ export async function createTrainer(
     "one with a layer to train, such as dense",
   );
   const runtime = placement.runtime ?? (await openRuntime({ device }));
+  const usage = { peakBytes: 0 };
   const problem: Problem = {
     runtime,
     model,
@@ -104,12 +107,16 @@ export async function createTrainer(
     dtype,
     random: random.fork("targets"),
     memoryLimit,
+    onMemory(bytes) {
+      usage.peakBytes = Math.max(usage.peakBytes, bytes);
+    },
   };
   const method = await config.optimizer.start(problem);
   const trainer = new Trainer(
     { ...config, batchSize, dtype, device, seed },
     problem,
     method,
+    usage,
     placement.runtime === undefined,
   );
   trainer.setParameters(initialParameters(model, random.fork("parameters")));
@@ -162,6 +169,7 @@ export class Trainer {
   readonly config: ResolvedConfig;
   readonly #problem: Problem;
   readonly #method: Method;
+  readonly #usage: { readonly peakBytes: number };
   readonly #ownsRuntime: boolean;
   readonly #gradient: BatchFunction;
   readonly #evaluator: Evaluator;
@@ -170,8 +178,15 @@ export class Trainer {
   #disposed = false;
 
   /** Use {@link createTrainer}. */
-  constructor(config: ResolvedConfig, problem: Problem, method: Method, ownsRuntime: boolean) {
+  constructor(
+    config: ResolvedConfig,
+    problem: Problem,
+    method: Method,
+    usage: { readonly peakBytes: number },
+    ownsRuntime: boolean,
+  ) {
     this.config = config;
+    this.#usage = usage;
     this.#problem = problem;
     this.#method = method;
     this.#ownsRuntime = ownsRuntime;
@@ -194,6 +209,11 @@ export class Trainer {
     );
   }
 
+  /** Estimated bytes of a step at its peak, of the batch sizes prepared so far: arrays, curvature, intermediate results. */
+  get peakBytes(): number {
+    return this.#usage.peakBytes;
+  }
+
   /** What runs the programs, in lines for people. */
   describe(): string[] {
     return this.#problem.runtime.describe();
@@ -204,17 +224,25 @@ export class Trainer {
     return this.#method.curvature(batchSize);
   }
 
-  /** Compiles what steps on batches of this size need; `fit` does so before its clock starts. */
+  /**
+   * Compiles what steps on batches of this size need; `fit` does so before its clock starts.
+   *
+   * @throws UsageError with the estimate, and a batch size that fits, when a step would take more than the memory limit
+   */
   async prepare(batchSize: number = this.config.batchSize): Promise<void> {
     this.#checkIdle();
-    await this.#method.prepare(batchSize);
+    try {
+      await this.#method.prepare(batchSize);
+    } catch (error) {
+      throw await explainMemory(error, this.config.optimizer, this.#problem, batchSize);
+    }
   }
 
   /**
    * One training step. A step that would leave the finite numbers is rejected: the parameters stay as they were and
    * the status says why.
    *
-   * @throws UsageError when the batch does not fit the model, or another step is under way
+   * @throws UsageError when the batch does not fit the model or the memory limit, or another step is under way
    */
   async step(batch: Batch): Promise<StepStatistics> {
     this.#check(batch);
@@ -225,6 +253,8 @@ export class Trainer {
       if (!statistics.accepted) return { ...statistics, status: explain(statistics, batch) };
       this.#advance({ step: this.#progress.step + 1 });
       return statistics;
+    } catch (error) {
+      throw await explainMemory(error, this.config.optimizer, this.#problem, batch.inputs.shape[0]);
     } finally {
       this.#stepping = false;
     }

@@ -73,9 +73,9 @@ export async function inPlacePlan(context: PlanContext, samples: number, reach: 
     Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, allocateSpec(tensor)]));
   const [between, squaredNorms] = [arraysOf(handed.tensors), arraysOf(handed.squares)];
   const arrays = { ...batch, ...between, ...squaredNorms, ...scalars, loss };
-  const prepare = await StepProgram.compile(problem.runtime, first, [state], arrays);
+  const prepare = await StepProgram.compile(problem, first, [state], arrays);
   const overwritten = names.map((name): InPlacePair => [NEXT + name, name]);
-  const step = await StepProgram.compile(problem.runtime, steps, [state], arrays, overwritten);
+  const step = await StepProgram.compile(problem, steps, [state], arrays, { inPlace: overwritten });
 
   const velocities = names.filter((name) => name.startsWith(`${rule.displacement!.slot}/`));
   const vectors = Object.keys(between).filter((name) => handed.tensors[name].rank < 2);

@@ -64,7 +64,7 @@ export async function doubleBufferedPlan(context: PlanContext, samples: number):
   };
   const batch = batchArrays(traced);
   const loss = allocate(problem.dtype, 1);
-  const program = await StepProgram.compile(problem.runtime, outputs, [state], {
+  const program = await StepProgram.compile(problem, outputs, [state], {
     ...batch,
     ...scalars,
     loss,

@@ -130,7 +130,7 @@ export class PreconditionedPlan {
     const known = this.#programs.get(name);
     if (known) return known;
     const { problem, state } = this.#context;
-    const compiled = StepProgram.compile(problem.runtime, trace(), [state], this.#arrays);
+    const compiled = StepProgram.compile(problem, trace(), [state], this.#arrays);
     this.#programs.set(name, compiled);
     return compiled;
   }

@@ -7,7 +7,7 @@
  * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
  * - `gradient`: for blocks that the host solves on every step
  */
-import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../../curvature/block.ts";
+import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
 import { blockParameters } from "../../curvature/partition.ts";
 import {
   type FisherType,
@@ -19,7 +19,14 @@ import {
 import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
 import type { Random } from "../../random.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
-import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../../tensor.ts";
+import {
+  allocate,
+  bytesPerElement,
+  type NamedTensors,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+} from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { PROPOSED, StepProgram } from "../program/step-program.ts";
@@ -65,6 +72,8 @@ export class NaturalPlan {
   readonly #traced: TracedBatch;
   readonly #sampledTargets: readonly SymbolicTensor[];
   readonly #arrays: Record<string, TypedArray>;
+  /** What refreshes take in float64. */
+  readonly #hostBytes: number;
   readonly #programs = new Map<string, Promise<StepProgram>>();
   /** By the plan whose slots they are bound to, without and with moving averages. */
   readonly #stale = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
@@ -93,6 +102,7 @@ export class NaturalPlan {
     this.batch = batchArrays(traced);
     this.draws = drawn.map(({ source }) => allocateSpec(source));
     this.slots = this.blocks.map(allocateSlots);
+    this.#hostBytes = this.blocks.reduce((total, block) => total + hostBytes(block), 0);
     const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
     this.results = Object.fromEntries(scalarNames.map((name) => [name, allocate(problem.dtype, 1)]));
     this.#arrays = { ...this.batch, ...scalars, ...this.averages.scalars, ...this.results };
@@ -407,13 +417,33 @@ export class NaturalPlan {
     outputs: Record<string, SymbolicTensor>,
     arrays: Record<string, TypedArray>,
   ): Promise<StepProgram> {
-    return StepProgram.compile(this.#problem.runtime, outputs, [this.#state, this.averages.buffer], arrays);
+    const buffers = [this.#state, this.averages.buffer];
+    return StepProgram.compile(this.#problem, outputs, buffers, arrays, { hostBytes: this.#hostBytes });
   }
 }
 
 function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
   const specs = Object.entries({ ...statistics, ...refreshed });
   return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
+}
+
+/** What is in a block's report beside its slots and averages. */
+function hostBytes({
+  report,
+  statistics,
+  refreshed,
+  averages = {},
+  settled,
+  evolving = {},
+}: CurvatureBlock): number {
+  const bytes = (specs: Readonly<Record<string, SlotSpec>>) =>
+    Object.values(specs).reduce(
+      (total, { shape, dtype }) => total + sizeOf(shape) * bytesPerElement(dtype),
+      0,
+    );
+  const slots = bytes(statistics) + bytes(refreshed);
+  const buffered = bytes(averages) + bytes(settled?.specs ?? {}) + bytes(evolving);
+  return Math.max(0, report.memoryBytes - slots - 2 * buffered);
 }
 
 /** The factors of a block's gradient where all of its layers have some. */

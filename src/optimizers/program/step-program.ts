@@ -1,7 +1,10 @@
 /** A compiled program tied to double buffers and to fixed arrays. */
+import { formatBytes } from "../../curvature/solver.ts";
+import { MemoryError } from "../../errors.ts";
 import type { InPlacePair, NamedOutputs } from "../../graph/index.ts";
 import { compile, type Program } from "../../runtime/program.ts";
-import type { Arrays, Binding, Runtime } from "../../runtime/session.ts";
+import type { Arrays, Binding } from "../../runtime/session.ts";
+import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "./double-buffer.ts";
 
 /** Prefix of outputs that go to the side of the buffer that is not current. */
@@ -26,14 +29,28 @@ export class StepProgram {
     this.#arrays = arrays;
   }
 
+  /**
+   * @param hostBytes what the host takes in the same step beside the buffers and arrays
+   * @throws MemoryError with the estimate when buffers, arrays and intermediate results would take more than the limit
+   */
   static async compile(
-    runtime: Runtime,
+    { runtime, memoryLimit, onMemory }: Pick<Problem, "runtime" | "memoryLimit" | "onMemory">,
     outputs: NamedOutputs,
     buffers: readonly DoubleBuffer[],
     arrays: Arrays,
-    inPlace: readonly InPlacePair[] = [],
+    {
+      inPlace = [],
+      hostBytes = 0,
+    }: { readonly inPlace?: readonly InPlacePair[]; readonly hostBytes?: number } = {},
   ): Promise<StepProgram> {
-    return new StepProgram(await compile(runtime, outputs, inPlace), buffers, arrays);
+    const fixed = hostBytes + bytesOf(arrays) + buffers.reduce((total, { bytes }) => total + bytes, 0);
+    const program = await compile(runtime, outputs, inPlace, ({ workingBytes = 0 }) => {
+      const bytes = fixed + workingBytes;
+      onMemory?.(bytes);
+      if (bytes <= memoryLimit) return;
+      throw new MemoryError(`a step takes ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)}`);
+    });
+    return new StepProgram(program, buffers, arrays);
   }
 
   run(): void | Promise<void> {
@@ -57,4 +74,9 @@ export class StepProgram {
     for (const binding of this.#bindings) binding?.dispose();
     this.#program.dispose();
   }
+}
+
+/** Several names may stand for one array. */
+function bytesOf(arrays: Arrays): number {
+  return [...new Set(Object.values(arrays))].reduce((total, { byteLength }) => total + byteLength, 0);
 }
