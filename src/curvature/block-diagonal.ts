@@ -17,6 +17,7 @@ import type { Structure } from "./structure.ts";
 export const blockDiagonalStructure: Structure = {
   name: "block-diagonal",
   carries: true,
+  images: "cheapest",
   blocks: (scores, { solver, memoryLimit, carried }) =>
     layerByLayer(scores).map((group) =>
       carryingBlock(group, carried, (own) => solvedBlock("block-diagonal", own, solver, memoryLimit)),

@@ -16,6 +16,7 @@ import type { Structure } from "./structure.ts";
 export const exactStructure: Structure = {
   name: "exact",
   carries: true,
+  images: "cheapest",
   blocks: (scores, { solver, memoryLimit, carried }) =>
     together(scores).map((group) =>
       carryingBlock(group, carried, (own) => solvedBlock("exact", own, solver, memoryLimit)),

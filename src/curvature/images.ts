@@ -33,13 +33,17 @@ export function requireLinear(what: string, { layers, ...rest }: TracedScores): 
   return { ...rest, layers: own };
 }
 
-/** @param form how convolutions are written */
-export function linearScores(traced: TracedScores, form: ImageForm): LinearScores {
+/** @param form how convolutions are written, all alike or by the layer's name */
+export function linearScores(
+  traced: TracedScores,
+  form: ImageForm | ReadonlyMap<string, ImageForm>,
+): LinearScores {
+  const formOf = (layer: string) => (typeof form === "string" ? form : (form.get(layer) ?? "samples"));
   const forms = new Map<string, { readonly names: Names; readonly form: LinearForm }>();
   const layers = traced.layers.map((layer): LayerScores => {
     if (layer.kind === "linear") return layer;
     const { layer: name, weight, bias } = layer;
-    const converted = linearForm(layer, form);
+    const converted = linearForm(layer, formOf(name));
     forms.set(weight, { names: { layer: name, weight, bias }, form: converted });
     return converted.linear;
   });

@@ -73,6 +73,7 @@ import {
 export function layerWiseStructure(coupling: CouplingOption): Structure {
   return {
     name: "layer-wise",
+    images: "cheapest",
     blocks(scores, context) {
       const layers = scores.layers.length;
       const sigma = couplingMatrix(coupling, layers);

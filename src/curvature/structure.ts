@@ -43,8 +43,11 @@ export interface Structure {
   readonly name: string;
   /** Present when blocks have moving averages. */
   readonly averaging?: Averaging;
-  /** How convolutions are written for it as linear layers, `"none"` where it takes none; default `"samples"`. */
-  readonly images?: ImageForm | "none";
+  /**
+   * How convolutions are written for it as linear layers: `"cheapest"` for whichever form has all of S_l and costs least, `"none"` where
+   * it takes none; default `"samples"`.
+   */
+  readonly images?: ImageForm | "cheapest" | "none";
   /** The block of an image layer, for structures that treat its units one by one; otherwise image layers come as `images` says. */
   unitBlock?(
     layer: UnitScores,

@@ -1,21 +1,23 @@
 /**
  * Scores of convolution and scale layers, written as scores of linear layers, so that every structure works on them.
  *
- * A convolution's row q of S is a sum over positions, Σ_t δ[q,t] ⊗ ā[n(q),t]; a linear layer's is one outer product. Two
- * linear layers have the same content:
+ * A convolution's row q of S is a sum over positions, Σ_t δ[q,t] ⊗ ā[n(q),t]; a linear layer's is one outer product. Several
+ * layers of rows have the same content, or that part of it that a method wants:
  *
- * | form        | inputs                        | deltas      | what it keeps                                         |
- * | ----------- | ----------------------------- | ----------- | ----------------------------------------------------- |
- * | `samples`   | S_l itself, (M, P_l)          | 1, (M, 1)   | everything: S_l S_lᵀ, S_l v, S_lᵀu are those of the convolution [Soori21 eq. 11] |
- * | `positions` | √T·patches, (N·T, F)          | (M·T, O)    | the covariances of patches and derivatives: Ω and Γ of KFC [Grosse16 §3] |
+ * | form        | inputs                        | deltas         | what it keeps                                         |
+ * | ----------- | ----------------------------- | -------------- | ----------------------------------------------------- |
+ * | `samples`   | S_l itself, (M, P_l)          | 1, (M, 1)      | everything: S_l S_lᵀ, S_l v, S_lᵀu are those of the convolution [Soori21 eq. 11] |
+ * | `rows`, `tensors` | images, (N, C·H·W)      | (M, O·T)       | everything, with products of its own: `convolution-scores.ts` |
+ * | `positions` | √T·patches, (N·T, F)          | (M·T, O)       | the covariances of patches and derivatives: Ω and Γ of KFC [Grosse16 §3], "expand" |
+ * | `means`     | mean patch, (N, F)            | Σ_t δ, (M, O)  | the covariances of those: "reduce" [Eschenhagen23 §3.2] |
  *
- * With (1/(N·T)) in front, the second gives A = (1/N) Σ_nt ā āᵀ and G = (1/(N·T)) Σ_nt δ δᵀ. A scale s = γx̂ + β has rows
+ * With (1/(N·T)) in front, `positions` gives A = (1/N) Σ_nt ā āᵀ and G = (1/(N·T)) Σ_nt δ δᵀ. A scale s = γx̂ + β has rows
  * [Σ_t δ x̂, Σ_t δ], two numbers a channel, and is always taken in the first form.
  */
 import {
   broadcastTo,
   concatenate,
-  filterProductsOfEach,
+  mean,
   multiply,
   reshape,
   type SymbolicTensor,
@@ -26,6 +28,8 @@ import {
   unfold,
 } from "../graph/index.ts";
 import type { ConvolutionTap } from "../nn/index.ts";
+import type { GramForm } from "./convolution-cost.ts";
+import { type ConvolutionLayer, type ConvolutionLayout, convolutionRows } from "./convolution-scores.ts";
 import { type LayerVector, vectorMatrix } from "./score-matrix.ts";
 import type { LayerScores } from "./scores.ts";
 
@@ -53,7 +57,7 @@ export interface ScaleScores extends ImageScores {
 }
 
 /** How an image layer is written as a linear one. */
-export type ImageForm = "samples" | "positions";
+export type ImageForm = GramForm | "positions" | "means";
 
 /** A layer as a linear one, and the way between vectors of the two. */
 export interface LinearForm {
@@ -66,7 +70,10 @@ export interface LinearForm {
 
 /** The linear layer of an image layer. */
 export function linearForm(scores: ConvolutionScores | ScaleScores, form: ImageForm): LinearForm {
-  return form === "positions" && hasPatches(scores) ? byPositions(scores) : bySamples(scores);
+  if (scores.kind === "scale" || form === "samples") return bySamples(scores);
+  if (form === "rows" || form === "tensors") return asConvolution(scores, form);
+  if (!hasPatches(scores)) return bySamples(scores);
+  return form === "positions" ? byPositions(scores) : byMeans(scores);
 }
 
 /** Whether all units of a layer see the same patches. */
@@ -86,7 +93,7 @@ function bySamples(scores: ConvolutionScores | ScaleScores): LinearForm {
     preactivations: scores.preactivations,
   };
   const features = width - (bias === undefined ? 0 : 1);
-  const shape = weightShape(scores);
+  const shape = parameterShape(scores);
   return {
     linear,
     pack: (vector) => ({
@@ -108,15 +115,12 @@ function bySamples(scores: ConvolutionScores | ScaleScores): LinearForm {
 
 /** The rows of S_l, unit by unit: (M, O, F̄), the bias's last. */
 export function sampleRows(scores: ConvolutionScores | ScaleScores): SymbolicTensor {
+  if (scores.kind === "convolution") return convolutionRows(convolutionLayer(scores, "rows"));
   const { inputs, deltas, bias, rowsPerSample } = scores;
   const samples = inputs.shape[0];
   const [rows, units] = deltas.shape;
   const parts = Array.from({ length: rowsPerSample }, (_, k) => {
     const own = sliceAxis(deltas, 0, k * samples, (k + 1) * samples);
-    if (scores.kind === "convolution") {
-      const { kernel, convolution } = scores;
-      return reshape(filterProductsOfEach(inputs, own, kernel, convolution), [samples, units, -1]);
-    }
     return reshape(overPositions(multiply(own, inputs)), [samples, units, 1]);
   });
   const weights = concatenate(parts);
@@ -155,11 +159,50 @@ export function unitScores(scores: ConvolutionScores | ScaleScores): UnitScores 
   };
 }
 
+/** A convolution as it is, with products of its own. */
+function asConvolution(scores: ConvolutionScores, gram: "rows" | "tensors"): LinearForm {
+  return { linear: convolutionLayer(scores, gram), ...matrixForm(scores) };
+}
+
+function convolutionLayer(scores: ConvolutionScores, gram: "rows" | "tensors"): ConvolutionLayer {
+  const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample, preactivations } = scores;
+  const [samples, ...image] = inputs.shape;
+  const [rows, ...output] = deltas.shape;
+  const layout = { image, output, kernel, convolution, gram } as unknown as ConvolutionLayout;
+  return {
+    ...{ kind: "linear", layer, weight, bias, biasInput: 1, rowsPerSample, preactivations, layout },
+    inputs: reshape(inputs, [samples, -1]),
+    deltas: reshape(deltas, [rows, -1]),
+  };
+}
+
+/** Filters as the rows of a matrix, and back. */
+function matrixForm(scores: ConvolutionScores): Pick<LinearForm, "pack" | "unpack"> {
+  const units = scores.deltas.shape[1];
+  return {
+    pack: (vector) => ({ ...vector, weight: reshape(vector.weight, [units, -1]) }),
+    unpack: (vector) => ({ ...vector, weight: reshape(vector.weight, parameterShape(scores)) }),
+  };
+}
+
+/** One row for each sample, of mean patches, for a single group. */
+function byMeans(scores: ConvolutionScores): LinearForm {
+  const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample } = scores;
+  const samples = inputs.shape[0];
+  const linear: LayerScores = {
+    ...{ kind: "linear", layer, weight, bias, biasInput: 1, rowsPerSample },
+    inputs: reshape(mean(unfold(inputs, kernel, convolution), [3]), [samples, -1]),
+    deltas: overPositions(deltas),
+    preactivations: mean(scores.preactivations, [2, 3]),
+    scoreRows: sampleRows(scores),
+  };
+  return { linear, ...matrixForm(scores) };
+}
+
 /** One row for each position, for a single group: several see different inputs. */
 function byPositions(scores: ConvolutionScores): LinearForm {
   const { layer, weight, bias, inputs, deltas, kernel, convolution, rowsPerSample } = scores;
   const samples = inputs.shape[0];
-  const units = deltas.shape[1];
   const patches = unfold(inputs, kernel, convolution);
   const [, , features, positions] = patches.shape;
   const root = Math.sqrt(positions);
@@ -170,11 +213,7 @@ function byPositions(scores: ConvolutionScores): LinearForm {
     preactivations: toRows(scores.preactivations),
     scoreRows: sampleRows(scores),
   };
-  return {
-    linear,
-    pack: (vector) => ({ ...vector, weight: reshape(vector.weight, [units, features]) }),
-    unpack: (vector) => ({ ...vector, weight: reshape(vector.weight, weightShape(scores)) }),
-  };
+  return { linear, ...matrixForm(scores) };
 }
 
 /** (…, O, H', W') → (…·H'·W', O). */
@@ -183,7 +222,7 @@ function toRows(x: SymbolicTensor): SymbolicTensor {
 }
 
 /** Shape of the parameter `weight`. */
-function weightShape(scores: ConvolutionScores | ScaleScores): number[] {
+function parameterShape(scores: ConvolutionScores | ScaleScores): number[] {
   const units = scores.deltas.shape[1];
   if (scores.kind === "scale") return [units];
   return [units, scores.inputs.shape[1] / scores.convolution.groups, ...scores.kernel];

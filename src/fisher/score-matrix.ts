@@ -5,6 +5,8 @@
  * S_l v    = rowsum((δV) ⊙ ā)                 [Soori21 eq. 6], or rowsum(δ ⊙ (āVᵀ))
  * S_lᵀu    = (diag(u)δ)ᵀ ā                    [Soori21 eq. 7]
  *
+ * Layers that are convolutions as they are have products of their own (`convolution-scores.ts`).
+ *
  * ā = [a, β] appends the bias's input as a column; it enters as β² in the Gram matrix and is never appended.
  */
 import {
@@ -20,6 +22,13 @@ import {
   square,
   sum,
 } from "../graph/index.ts";
+import {
+  convolutionGram,
+  convolutionProduct,
+  convolutionRows,
+  convolutionSum,
+  isConvolution,
+} from "./convolution-scores.ts";
 import type { LayerScores } from "./scores.ts";
 
 /** A vector in one layer's parameters: weight (O, F), bias (O). */
@@ -28,13 +37,23 @@ export interface LayerVector {
   readonly bias?: SymbolicTensor;
 }
 
+/** O and F of the layer's weight as a matrix, (O, F). */
+export function weightShape(layer: LayerScores): { units: number; features: number } {
+  if (!isConvolution(layer)) return { units: layer.deltas.shape[1], features: layer.inputs.shape[1] };
+  const { image, output, kernel, convolution } = layer.layout;
+  return { units: output[0], features: (image[0] / convolution.groups) * kernel[0] * kernel[1] };
+}
+
 /** Number of parameters of the layer, O·(F + 1) with a bias. */
-export function layerDimension({ inputs, deltas, bias }: LayerScores): number {
-  return deltas.shape[1] * (inputs.shape[1] + (bias === undefined ? 0 : 1));
+export function layerDimension(layer: LayerScores): number {
+  const { units, features } = weightShape(layer);
+  return units * (features + (layer.bias === undefined ? 0 : 1));
 }
 
 /** S_l S_lᵀ, (M, M). */
-export function gramMatrix({ inputs, deltas, bias, biasInput, rowsPerSample }: LayerScores): SymbolicTensor {
+export function gramMatrix(layer: LayerScores): SymbolicTensor {
+  if (isConvolution(layer)) return convolutionGram(layer);
+  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
   const samples = inputs.shape[0];
   const activations = matmul(inputs, inputs, { transposeB: true });
   const covariance = bias === undefined ? activations : add(activations, biasInput ** 2);
@@ -46,7 +65,9 @@ export function gramMatrix({ inputs, deltas, bias, biasInput, rowsPerSample }: L
 }
 
 /** S_l v, (M), as rowsum((δV) ⊙ ā) or rowsum(δ ⊙ (āVᵀ)): the same products, of which the narrower result is written and read again. */
-export function scoreProduct(layer: LayerScores, { weight, bias }: LayerVector): SymbolicTensor {
+export function scoreProduct(layer: LayerScores, vector: LayerVector): SymbolicTensor {
+  if (isConvolution(layer)) return convolutionProduct(layer, vector);
+  const { weight, bias } = vector;
   const { inputs, deltas, biasInput, rowsPerSample } = layer;
   const [samples, features] = inputs.shape;
   const [rows, outputs] = deltas.shape;
@@ -84,13 +105,16 @@ export function squaredDeltas({ inputs, deltas, rowsPerSample }: LayerScores): S
 }
 
 /** δᵀā, the sum of the rows of S_l, for one row per sample. */
-export function transposedSum({ inputs, deltas, bias, biasInput }: LayerScores): LayerVector {
+export function transposedSum(layer: LayerScores): LayerVector {
+  if (isConvolution(layer)) return convolutionSum(layer);
+  const { inputs, deltas, bias, biasInput } = layer;
   const weight = matmul(deltas, inputs, { transposeA: true });
   return { weight, bias: bias === undefined ? undefined : multiply(sum(deltas, [0]), biasInput) };
 }
 
 /** S_l itself, (M, P_l), columns ordered like W̄ row-major: (o, i) ↦ o·(F+1) + i, the bias last. */
 export function scoreMatrix(layer: LayerScores): SymbolicTensor {
+  if (isConvolution(layer)) return reshape(convolutionRows(layer), [layer.deltas.shape[0], -1]);
   const { deltas, rowsPerSample } = layer;
   const extended = extendedInputs(layer);
   const [samples, width] = extended.shape;
@@ -113,13 +137,12 @@ export function vectorMatrix({ weight, bias }: LayerVector): SymbolicTensor {
 }
 
 /** The inverse of {@link vectorMatrix} for this layer. */
-export function matrixVector({ inputs, deltas, bias }: LayerScores, matrix: SymbolicTensor): LayerVector {
-  if (bias === undefined) return { weight: matrix };
-  const features = inputs.shape[1];
-  const outputs = deltas.shape[1];
+export function matrixVector(layer: LayerScores, matrix: SymbolicTensor): LayerVector {
+  if (layer.bias === undefined) return { weight: matrix };
+  const { units, features } = weightShape(layer);
   return {
-    weight: slice(matrix, [0, 0], [outputs, features]),
-    bias: reshape(slice(matrix, [0, features], [outputs, features + 1]), [outputs]),
+    weight: slice(matrix, [0, 0], [units, features]),
+    bias: reshape(slice(matrix, [0, features], [units, features + 1]), [units]),
   };
 }
 
@@ -130,7 +153,7 @@ export function flattenVector(vector: LayerVector): SymbolicTensor {
 
 /** The inverse of {@link flattenVector} for this layer. */
 export function unflattenVector(layer: LayerScores, flat: SymbolicTensor): LayerVector {
-  return matrixVector(layer, reshape(flat, [layer.deltas.shape[1], -1]));
+  return matrixVector(layer, reshape(flat, [weightShape(layer).units, -1]));
 }
 
 /** Cuts a flat vector (P) of several layers, one after another, into the layers' weights and biases. */
@@ -157,10 +180,10 @@ export function joinVectors(vectors: readonly LayerVector[]): SymbolicTensor {
 export function cutVector(layers: readonly LayerScores[], joined: SymbolicTensor): LayerVector[] {
   let start = 0;
   const take = (size: number) => slice(joined, [start], [(start += size)]);
-  return layers.map(({ inputs, deltas, bias }) => {
-    const [outputs, features] = [deltas.shape[1], inputs.shape[1]];
-    const weight = reshape(take(outputs * features), [outputs, features]);
-    return { weight, bias: bias === undefined ? undefined : take(outputs) };
+  return layers.map((layer) => {
+    const { units, features } = weightShape(layer);
+    const weight = reshape(take(units * features), [units, features]);
+    return { weight, bias: layer.bias === undefined ? undefined : take(units) };
   });
 }
 

@@ -32,6 +32,7 @@ import {
   vjp,
 } from "../graph/index.ts";
 import type { Forward, Likelihood, Tap } from "../nn/index.ts";
+import type { ConvolutionLayout } from "./convolution-scores.ts";
 import type { FisherType } from "./fisher-type.ts";
 import type { ConvolutionScores, ScaleScores } from "./image-scores.ts";
 
@@ -53,6 +54,8 @@ export interface LayerScores {
   readonly deltas: SymbolicTensor;
   /** r = M/N. */
   readonly rowsPerSample: number;
+  /** Present where the layer is a convolution as it is: rows of a are images, rows of δ derivatives at all positions. */
+  readonly layout?: ConvolutionLayout;
   /** The rows of S as matrices, (M, O, F̄), where rows of a and δ are positions, of which several make one row of S. */
   readonly scoreRows?: SymbolicTensor;
 }

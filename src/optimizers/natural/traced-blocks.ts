@@ -1,14 +1,28 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
 import type { CurvatureBlock, SlotSpec } from "../../curvature/block.ts";
 import { linearScores, requireLinear } from "../../curvature/images.ts";
+import { solverName } from "../../curvature/solver.ts";
 import type { Structure, StructureContext } from "../../curvature/structure.ts";
 import { unitRowsBlock } from "../../curvature/unit-rows.ts";
-import { hasPatches, type TracedScores, traceScores, unitScores } from "../../fisher/index.ts";
+import {
+  chooseForms,
+  countForms,
+  describeForm,
+  type GramForm,
+  hasPatches,
+  type ImageForm,
+  type TracedScores,
+  traceScores,
+  unitScores,
+} from "../../fisher/index.ts";
 import { input, multiply, type SymbolicTensor } from "../../graph/index.ts";
 import type { Problem } from "../optimizer.ts";
 import { type TracedBatch, traceBatch } from "../program/traced-batch.ts";
 import type { Directions } from "./directions.ts";
 import type { NaturalSettings } from "./natural-method.ts";
+
+/** Part of the memory limit that score matrices of convolutions may keep. */
+const CURVATURE_SHARE = 0.5;
 
 /** How the targets of the Monte-Carlo Fisher come about. */
 export type Draws = "random" | "given";
@@ -41,10 +55,42 @@ function structureBlocks(
 ): CurvatureBlock[] {
   const { images = "samples", name, unitBlock } = structure;
   if (images === "none") return structure.blocks(requireLinear(name, scores), context);
-  if (images === "positions" || unitBlock) return layerBlocks(structure, scores, context);
-  const linear = linearScores(scores, images);
+  if (images === "positions" || images === "means" || unitBlock)
+    return layerBlocks(structure, scores, context);
+  const forms = images === "cheapest" ? cheapestForms(scores, context) : undefined;
+  const linear = linearScores(scores, forms ?? (images as ImageForm));
   const carried = context.carried && linear.packed(context.carried);
-  return structure.blocks(linear.scores, { ...context, carried }).map(linear.restored);
+  const blocks = structure.blocks(linear.scores, { ...context, carried }).map(linear.restored);
+  return forms ? blocks.map((block) => withForms(block, scores, forms)) : blocks;
+}
+
+/** Forms of the convolutions, for sample space and conjugate gradients; elsewhere S is needed as it is. */
+function cheapestForms(
+  { layers }: TracedScores,
+  { solver, memoryLimit }: StructureContext,
+): Map<string, GramForm> {
+  if (solverName(solver) === "dense") return new Map();
+  return chooseForms(
+    layers.filter((layer) => layer.kind === "convolution"),
+    CURVATURE_SHARE * memoryLimit,
+  );
+}
+
+/** The block with the forms of its convolutions in the report: one in full, several by their number. */
+function withForms(
+  block: CurvatureBlock,
+  { layers }: TracedScores,
+  forms: ReadonlyMap<string, GramForm>,
+): CurvatureBlock {
+  const own = layers
+    .filter((layer) => layer.kind === "convolution")
+    .filter(({ layer }) => forms.has(layer) && block.layers.some((other) => other.layer === layer));
+  if (own.length === 0) return block;
+  const note =
+    own.length === 1
+      ? describeForm(forms.get(own[0].layer)!, own[0])
+      : countForms(own.map(({ layer }) => forms.get(layer)!));
+  return { ...block, report: { ...block.report, note } };
 }
 
 /** The blocks of a structure that takes layers one by one; exact blocks of the units where a layer has no common patches. */
@@ -58,7 +104,8 @@ function layerBlocks(
     if (layer.kind !== "linear" && (structure.unitBlock || !hasPatches(layer))) {
       return [byUnits(unitScores(layer), scores, context)];
     }
-    const linear = linearScores({ ...scores, layers: [layer] }, "positions");
+    const form = structure.images === "means" ? "means" : "positions";
+    const linear = linearScores({ ...scores, layers: [layer] }, form);
     return structure.blocks(linear.scores, context).map(linear.restored);
   });
 }

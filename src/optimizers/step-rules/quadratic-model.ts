@@ -33,7 +33,7 @@ export function traceQuadraticModel(
   const gradient = traceNamedGradient(likelihood, traced, { shared: true });
   const slope = [...step].map(([name, d]) => sum(multiply(d, gradient.get(name)!))).reduce(add);
   const scores = traceScores(traced.forward, likelihood, traced.targets, fisher, sampledTargets);
-  const linear = linearScores(scores, "samples");
+  const linear = linearScores(scores, "rows");
   const packed = linear.packed(step);
   const along = linear.scores.layers
     .map((layer) => {
