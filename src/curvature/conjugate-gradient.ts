@@ -14,6 +14,7 @@ import {
   cutVector,
   joinVectors,
   type LayerScores,
+  type LayerVector,
   type Scores,
   scoreProduct,
   totalDimension,
@@ -38,6 +39,10 @@ export interface ConjugateGradientOptions {
 
 /** What a block is solved from by repeated products. */
 export interface MatrixProducts {
+  /** P. */
+  readonly dimension: number;
+  /** A flat vector (P) layer by layer, as {@link joinVectors} joined it. */
+  cut(vector: SymbolicTensor): LayerVector[];
   /** Traced at a refresh; every entry becomes a slot of its name. */
   readonly statistics: SlotSymbols;
   /** F̃·v for a flat vector (P), traced. */
@@ -60,6 +65,8 @@ export function conjugateGradientBlock(
   const kept = (slots: SlotSymbols): LayerScores[] =>
     layers.map((layer, l) => ({ ...layer, inputs: slots[`inputs.${l}`], deltas: slots[`deltas.${l}`] }));
   return iterativeBlock(structure, layers, options, {
+    dimension: totalDimension(layers),
+    cut: (vector) => cutVector(layers, vector),
     statistics,
     operator(vector, slots) {
       const scores = kept(slots);
@@ -74,15 +81,14 @@ export function conjugateGradientBlock(
 /** The block of some layers with a matrix that is known by its products. */
 export function iterativeBlock(
   structure: string,
-  layers: readonly LayerScores[],
+  layers: readonly Pick<LayerScores, "layer" | "weight" | "bias" | "deltas">[],
   options: ConjugateGradientOptions,
-  { statistics, operator, diagonal }: MatrixProducts,
+  { dimension, cut, statistics, operator, diagonal }: MatrixProducts,
 ): CurvatureBlock {
-  const dimension = totalDimension(layers);
   const { dtype } = layers[0].deltas;
   const { iterations = 250, warmStart = 0.95, relativeProgress } = options;
   const tolerance = options.tolerance ?? (dtype === "float64" ? 1e-10 : 1e-5);
-  const solutionOf = (slots: SlotSymbols) => cutVector(layers, slots.solution);
+  const solutionOf = (slots: SlotSymbols) => cut(slots.solution);
   const kept = Object.values(statistics).reduce((total, { size }) => total + size, 0);
 
   return {

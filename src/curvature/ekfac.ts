@@ -41,6 +41,7 @@ import {
   checkMemory,
   factorAverages,
   factorAveraging,
+  factorImages,
   factorOrders,
   factorRefusal,
   factorsAreCheaper,
@@ -57,7 +58,7 @@ export function ekfacStructure(settings: KroneckerSettings): Structure {
   checkKronecker(settings, "scaleEvery");
   return {
     name: "ekfac",
-    images: "positions",
+    images: factorImages(settings),
     averaging: factorAveraging(settings),
     blocks: ({ layers, samples }, { memoryLimit }) =>
       layers.map((layer) => ekfacBlock(layer, samples, memoryLimit)),

@@ -20,6 +20,8 @@ export interface LinearScores {
   readonly scores: Scores;
   /** Vectors by parameter name, in the linear layers' shapes. */
   packed(vectors: ReadonlyMap<string, SymbolicTensor>): ReadonlyMap<string, SymbolicTensor>;
+  /** Vectors of the linear layers in the shapes of the layers that they stand for, in the order of the layers. */
+  unpacked(vectors: readonly LayerVector[]): LayerVector[];
   /** A block of linear layers as one of the layers that they stand for. */
   restored(block: CurvatureBlock): CurvatureBlock;
 }
@@ -48,10 +50,13 @@ export function linearScores(
     return converted.linear;
   });
   const scores = { ...traced, layers };
-  if (forms.size === 0) return { scores, packed: (vectors) => vectors, restored: (block) => block };
+  const unpacked = (vectors: readonly LayerVector[]) =>
+    vectors.map((vector, l) => forms.get(layers[l].weight)?.form.unpack(vector) ?? vector);
+  if (forms.size === 0) return { scores, packed: (vectors) => vectors, unpacked, restored: (block) => block };
 
   return {
     scores,
+    unpacked,
     packed(vectors) {
       const result = new Map(vectors);
       for (const [weight, { names, form: own }] of forms) {

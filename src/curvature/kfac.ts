@@ -31,6 +31,7 @@ import {
   checkMemory,
   factorAverages,
   factorAveraging,
+  factorImages,
   factorOrders,
   factorRefusal,
   factorsAreCheaper,
@@ -62,7 +63,7 @@ export function kfacStructure(settings: KfacSettings): Structure {
   return {
     name: "kfac",
     averaging: factorAveraging(settings),
-    images: "positions",
+    images: factorImages(settings),
     blocks: ({ layers }, { memoryLimit }) =>
       layers.map((layer) =>
         form === "eigen"

@@ -16,15 +16,22 @@
  * | G      | `outputCovariance` | (O, O) |
  */
 import { MemoryError, requireOption } from "../errors.ts";
-import type { LayerScores, LayerVector } from "../fisher/index.ts";
+import type { ImageForm, LayerScores, LayerVector } from "../fisher/index.ts";
 import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { SlotArrays, SlotSymbols } from "./block.ts";
 import { formatBytes } from "./solver.ts";
 import type { Averaging } from "./structure.ts";
 
+/**
+ * Rows of a convolution's factors [Eschenhagen23, arXiv 2311.00636 §3]: `"expand"` takes every position for a sample of its own
+ * [Grosse16], `"reduce"` one row a sample, of its mean patch and of the sum of its derivatives.
+ */
+export type ConvolutionRows = "expand" | "reduce";
+
 /** Settings of every method on Kronecker factors. */
 export interface KroneckerSettings {
+  readonly convolution: ConvolutionRows;
   /** Bound of ε in the moving averages. */
   readonly decay: number;
   /** Steps between updates of the averages. */
@@ -36,6 +43,11 @@ export interface KroneckerSettings {
 /** When the averages are updated, and ε: the plain mean at first, later a moving one. */
 export function factorAveraging({ decay, statisticsEvery }: KroneckerSettings): Averaging {
   return { every: statisticsEvery, decay: (update) => Math.min(1 - 1 / update, decay) };
+}
+
+/** The form in which convolutions reach the structure. */
+export function factorImages({ convolution }: KroneckerSettings): ImageForm {
+  return convolution === "reduce" ? "means" : "positions";
 }
 
 /** Orders of A and G: F̄, that is F + 1 with a bias, and O. */
@@ -143,7 +155,9 @@ export function whenBoth<T, R>(
  * @throws UsageError when a setting is out of range
  */
 export function checkKronecker(settings: KroneckerSettings, every = "statisticsEvery"): void {
-  const { decay, refreshEvery, statisticsEvery } = settings;
+  const { decay, refreshEvery, statisticsEvery, convolution } = settings;
+  const known = convolution === "expand" || convolution === "reduce";
+  requireOption(known, "convolution", convolution, "expand | reduce");
   requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
   const valid = (period: number) => Number.isInteger(period) && period > 0;
   requireOption(valid(refreshEvery), "refreshEvery", refreshEvery, "a positive integer");

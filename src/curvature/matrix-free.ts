@@ -9,8 +9,9 @@
  *
  * | symbol   | slot                      | shape               |
  * | -------- | ------------------------- | ------------------- |
- * | x, θ     | `inputs`, `parameter.l.…` | (N, …), the layer's |
- * | s_l      | `preactivations.l`        | (N, O)              |
+ * | x, θ     | `inputs`, `parameter.k`   | (N, …), the parameter's |
+ * | s_l      | `preactivations.l`        | (N, O), (N, O, H', W')  |
+ * | dropout's numbers | `noise.k`        | the layer's             |
  * | g        | `gradient`                | (P)                 |
  * | δθ       | `solution`                | (P)                 |
  * | diag F   | `diagonal`                | (P)                 |
@@ -19,10 +20,20 @@
  * gradients of single samples; no backtracking over the iterates and no line search (the damping rule is `damping: {
  * policy: "levenberg-marquardt" }`); g and F are of the same batch.
  */
-import { cutVector, joinVectors, type LayerVector, type Scores, squaredScores } from "../fisher/index.ts";
-import { jvp, multiply, type SymbolicTensor, substitute, vjp } from "../graph/index.ts";
-import type { SlotArrays, SlotSymbols } from "./block.ts";
+import { joinVectors, squaredScores, type TracedScores } from "../fisher/index.ts";
+import {
+  concatenate,
+  jvp,
+  multiply,
+  reshape,
+  type SymbolicTensor,
+  slice,
+  substitute,
+  vjp,
+} from "../graph/index.ts";
+import type { CurvatureBlock, SlotArrays, SlotSymbols } from "./block.ts";
 import { type ConjugateGradientOptions, iterativeBlock } from "./conjugate-gradient.ts";
+import { linearScores } from "./images.ts";
 import { type OutputMetric, outputMetricProduct } from "./output-metric.ts";
 import type { Structure, TracedNetwork } from "./structure.ts";
 
@@ -40,76 +51,70 @@ export function matrixFreeStructure(
 ): Structure {
   return {
     name,
-    images: "none",
-    blocks(scores, { network }) {
-      const { layers, samples } = scores;
-      const preconditioned = preconditioner === "diagonal";
-      const statistics = {
-        inputs: network.inputs,
-        ...keptParameters(scores, network),
-        ...Object.fromEntries(layers.map((layer, l) => [`preactivations.${l}`, layer.preactivations])),
-        ...(preconditioned && { diagonal: fisherDiagonal(scores) }),
-      };
-      const diagonal = (slots: SlotArrays, damping: number) => {
-        const result = new Float64Array(slots.diagonal);
-        for (let k = 0; k < result.length; k++) {
-          result[k] = (result[k] + damping) ** PRECONDITIONER_EXPONENT || 1;
-        }
-        return result;
-      };
-      const operator = (vector: SymbolicTensor, slots: SlotSymbols) => {
-        const parameters = layers.flatMap((layer, l) => parts(layer, slots, l));
-        const named = new Map(parameters);
-        const { outputs, taps } = network.model.forward(slots.inputs, named, network.pass);
-        const nodes = parameters.map(([, node]) => node);
-        const tangents = cutVector(layers, vector).flatMap(vectorParts);
-        const [along] = jvp([outputs], nodes, tangents);
-        const weighted = outputMetricProduct(metric, network, outputs, along);
-        const product = vjp([outputs], [multiply(weighted, 1 / samples)], nodes);
-        const results = new Map(parameters.map(([parameter], k) => [parameter, product[k]]));
-        const joined = joinVectors(
-          layers.map(({ weight, bias }) => ({
-            weight: results.get(weight)!,
-            bias: bias === undefined ? undefined : results.get(bias),
-          })),
-        );
-        const kept = new Map(taps.map((tap, l) => [tap.preactivations, slots[`preactivations.${l}`]]));
-        return substitute([joined], kept)[0];
-      };
-      return [
-        iterativeBlock(name, layers, solve, {
-          statistics,
-          operator,
-          diagonal: preconditioned ? diagonal : undefined,
-        }),
-      ];
-    },
+    blocks: (scores, context) => [block(scores, context.network)],
+    networkBlocks: (scores, context) => [block(scores, context.network)],
   };
+
+  function block(scores: TracedScores, network: TracedNetwork): CurvatureBlock {
+    const { layers, samples } = scores;
+    const { noise } = network.forward;
+    const preconditioned = preconditioner === "diagonal";
+    const named = layers.flatMap(({ weight, bias }) => (bias === undefined ? [weight] : [weight, bias]));
+    const specs = named.map((name) => network.parameters.get(name)!);
+    const statistics = {
+      inputs: network.inputs,
+      ...Object.fromEntries(specs.map((node, k) => [`parameter.${k}`, node])),
+      ...Object.fromEntries(noise.map((node, k) => [`noise.${k}`, node])),
+      ...Object.fromEntries(layers.map((layer, l) => [`preactivations.${l}`, layer.preactivations])),
+      ...(preconditioned && { diagonal: fisherDiagonal(scores) }),
+    };
+    const diagonal = (slots: SlotArrays, damping: number) => {
+      const result = new Float64Array(slots.diagonal);
+      for (let k = 0; k < result.length; k++) {
+        result[k] = (result[k] + damping) ** PRECONDITIONER_EXPONENT || 1;
+      }
+      return result;
+    };
+    const operator = (vector: SymbolicTensor, slots: SlotSymbols) => {
+      const nodes = specs.map((_, k) => slots[`parameter.${k}`]);
+      const parameters = new Map(named.map((name, k) => [name, nodes[k]]));
+      const { outputs, taps, noise: drawn } = network.model.forward(slots.inputs, parameters, network.pass);
+      const [along] = jvp([outputs], nodes, cutFlat(vector, specs));
+      const weighted = outputMetricProduct(metric, network, outputs, along);
+      const product = vjp([outputs], [multiply(weighted, 1 / samples)], nodes);
+      const joined = concatenate(product.map((part) => reshape(part, [-1])));
+      const kept = new Map([
+        ...taps.map((tap, l) => [tap.preactivations, slots[`preactivations.${l}`]] as const),
+        ...drawn.map((node, k) => [node, slots[`noise.${k}`]] as const),
+      ]);
+      return substitute([joined], kept)[0];
+    };
+    return iterativeBlock(name, layers, solve, {
+      dimension: specs.reduce((total, { size }) => total + size, 0),
+      cut(vector) {
+        const parts = cutFlat(vector, specs);
+        const of = new Map(named.map((name, k) => [name, parts[k]]));
+        return layers.map(({ weight, bias }) => ({
+          weight: of.get(weight)!,
+          bias: bias === undefined ? undefined : of.get(bias),
+        }));
+      },
+      statistics,
+      operator,
+      diagonal: preconditioned ? diagonal : undefined,
+    });
+  }
 }
 
-type LayerNames = Scores["layers"][number];
-
-/** The layer's parameters among the slots, by full name. */
-function parts({ weight, bias }: LayerNames, slots: SlotSymbols, l: number): [string, SymbolicTensor][] {
-  const own: [string, SymbolicTensor][] = [[weight, slots[`parameter.${l}.weight`]]];
-  if (bias !== undefined) own.push([bias, slots[`parameter.${l}.bias`]]);
-  return own;
-}
-
-function keptParameters({ layers }: Scores, { parameters }: TracedNetwork): SlotSymbols {
-  return Object.fromEntries(
-    layers.flatMap(({ weight, bias }, l) => [
-      [`parameter.${l}.weight`, parameters.get(weight)!],
-      ...(bias === undefined ? [] : [[`parameter.${l}.bias`, parameters.get(bias)!]]),
-    ]),
-  );
-}
-
-function vectorParts({ weight, bias }: LayerVector): SymbolicTensor[] {
-  return bias ? [weight, bias] : [weight];
+/** A flat vector (P) in the shapes of the parameters. */
+function cutFlat(vector: SymbolicTensor, specs: readonly SymbolicTensor[]): SymbolicTensor[] {
+  let start = 0;
+  return specs.map(({ size, shape }) => reshape(slice(vector, [start], [(start += size)]), shape));
 }
 
 /** diag F, (P). */
-function fisherDiagonal({ layers, samples }: Scores): SymbolicTensor {
-  return multiply(joinVectors(layers.map(squaredScores)), 1 / samples);
+function fisherDiagonal(scores: TracedScores): SymbolicTensor {
+  const linear = linearScores(scores, "samples");
+  const squares = linear.unpacked(linear.scores.layers.map(squaredScores));
+  return multiply(joinVectors(squares), 1 / scores.samples);
 }

@@ -1,7 +1,7 @@
 /** A structure of the Fisher approximation: how score matrices become blocks. */
-import type { ImageForm, Scores, UnitScores } from "../fisher/index.ts";
+import type { ImageForm, Scores, TracedScores, UnitScores } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
-import type { BuiltModel, Likelihood, Pass } from "../nn/index.ts";
+import type { BuiltModel, Forward, Likelihood, Pass } from "../nn/index.ts";
 import type { CurvatureBlock } from "./block.ts";
 import type { SolverOption } from "./solver.ts";
 
@@ -27,6 +27,7 @@ export interface TracedNetwork {
   readonly targets: SymbolicTensor;
   /** By full name. */
   readonly parameters: ReadonlyMap<string, SymbolicTensor>;
+  readonly forward: Forward;
   /** Which pass it was, for tracing the same one again. */
   readonly pass: Pass;
 }
@@ -44,10 +45,10 @@ export interface Structure {
   /** Present when blocks have moving averages. */
   readonly averaging?: Averaging;
   /**
-   * How convolutions are written for it as linear layers: `"cheapest"` for whichever form has all of S_l and costs least, `"none"` where
-   * it takes none; default `"samples"`.
+   * How convolutions are written for it as linear layers: `"cheapest"` for whichever form has all of S_l and costs least; default
+   * `"samples"`.
    */
-  readonly images?: ImageForm | "cheapest" | "none";
+  readonly images?: ImageForm | "cheapest";
   /** The block of an image layer, for structures that treat its units one by one; otherwise image layers come as `images` says. */
   unitBlock?(
     layer: UnitScores,
@@ -58,4 +59,6 @@ export interface Structure {
   readonly carries?: boolean;
   /** The blocks of a batch's traced scores. */
   blocks(scores: Scores, context: StructureContext): CurvatureBlock[];
+  /** In place of `blocks` for structures that take all layers as they are, for they differentiate the network. */
+  networkBlocks?(scores: TracedScores, context: StructureContext): CurvatureBlock[];
 }

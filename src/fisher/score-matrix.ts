@@ -193,7 +193,9 @@ export function totalDimension(layers: readonly LayerScores[]): number {
 }
 
 /** Column sums of S_l squared elementwise, laid out like the parameters: Σ_q δ_qo² ā_qi². */
-export function squaredScores({ inputs, deltas, bias, biasInput, rowsPerSample }: LayerScores): LayerVector {
+export function squaredScores(layer: LayerScores): LayerVector {
+  if (isConvolution(layer)) return matrixVector(layer, sum(square(convolutionRows(layer)), [0]));
+  const { inputs, deltas, bias, biasInput, rowsPerSample } = layer;
   const squares = perSample(square(deltas), rowsPerSample, inputs.shape[0]);
   return {
     weight: matmul(squares, square(inputs), { transposeA: true }),

@@ -231,11 +231,7 @@ export class Trainer {
    */
   async prepare(batchSize: number = this.config.batchSize): Promise<void> {
     this.#checkIdle();
-    try {
-      await this.#method.prepare(batchSize);
-    } catch (error) {
-      throw await explainMemory(error, this.config.optimizer, this.#problem, batchSize);
-    }
+    await this.#naming(batchSize, this.#method.prepare(batchSize));
   }
 
   /**
@@ -274,7 +270,7 @@ export class Trainer {
    */
   async direction(batch: Batch, options?: DirectionOptions): Promise<NamedTensors> {
     this.#check(batch);
-    return this.#method.direction(batch, options);
+    return this.#naming(batch.inputs.shape[0], this.#method.direction(batch, options));
   }
 
   /**
@@ -420,6 +416,15 @@ export class Trainer {
 
   #buffers(): NamedPart {
     return { kind: "buffer", specs: this.#problem.model.buffers, nameOf: bufferInput };
+  }
+
+  /** Work on batches of a size; refused for its memory, the refusal names a size that fits. */
+  async #naming<T>(samples: number, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw await explainMemory(error, this.config.optimizer, this.#problem, samples);
+    }
   }
 
   #advance(progress: Partial<Progress>): void {

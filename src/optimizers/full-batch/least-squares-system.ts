@@ -18,7 +18,7 @@
  *
  * J is formed only in parameter space and where D is not the identity.
  */
-import { requireLinear } from "../../curvature/images.ts";
+import { type LinearScores, linearScores } from "../../curvature/images.ts";
 import { blockParameters } from "../../curvature/partition.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
 import { type DirectSolver, requireMemory } from "../../curvature/solver.ts";
@@ -30,6 +30,7 @@ import {
   scoreMatrix,
   splitVector,
   squaredScores,
+  type TracedScores,
   totalDimension,
   traceLoss,
   traceScores,
@@ -80,7 +81,10 @@ export function solvesInSampleSpace({ model }: Problem, samples: number, solver:
 export class LeastSquaresSystem {
   readonly #problem: Problem;
   readonly #traced: TracedBatch;
+  readonly #linear: LinearScores;
   readonly #scores: Scores;
+  /** As the model has them. */
+  readonly #layers: TracedScores["layers"];
   /** D^(−1/2), (P); none where D is the identity. */
   readonly #inverseRoot: SymbolicTensor | undefined;
   readonly inSampleSpace: boolean;
@@ -93,7 +97,9 @@ export class LeastSquaresSystem {
     this.#traced = traced;
     const exact = parseFisher("exact");
     const scores = traceScores(traced.forward, problem.likelihood, traced.targets, exact);
-    this.#scores = requireLinear("levenbergMarquardt", scores);
+    this.#layers = scores.layers;
+    this.#linear = linearScores(scores, "rows");
+    this.#scores = this.#linear.scores;
     const { layers } = this.#scores;
     this.inSampleSpace = solvesInSampleSpace(problem, traced.samples, solver);
     this.order = this.inSampleSpace ? layers[0].deltas.shape[0] : totalDimension(layers);
@@ -158,7 +164,7 @@ export class LeastSquaresSystem {
 
   report(): CurvatureRow {
     return {
-      parameters: blockParameters(this.#scores.layers),
+      parameters: blockParameters(this.#layers),
       structure: "exact",
       solver: this.inSampleSpace ? "sample space" : "parameter space",
       dimension: this.order,
@@ -193,10 +199,9 @@ export class LeastSquaresSystem {
   }
 
   #byName(flat: SymbolicTensor): Map<string, SymbolicTensor> {
-    const { layers } = this.#scores;
-    const vectors = splitVector(layers, flat);
+    const vectors = this.#linear.unpacked(splitVector(this.#scores.layers, flat));
     return new Map(
-      layers.flatMap(({ weight, bias }, l) => {
+      this.#layers.flatMap(({ weight, bias }, l) => {
         const own = [[weight, vectors[l].weight] as const];
         return bias === undefined ? own : [...own, [bias, vectors[l].bias!] as const];
       }),

@@ -7,6 +7,7 @@ import { ekfacStructure } from "../../curvature/ekfac.ts";
 import { exactStructure } from "../../curvature/exact.ts";
 import { kbfgsStructure } from "../../curvature/kbfgs.ts";
 import { type KfacForm, kfacStructure } from "../../curvature/kfac.ts";
+import type { ConvolutionRows } from "../../curvature/kronecker.ts";
 import { layerWiseStructure } from "../../curvature/layer-wise.ts";
 import { matrixFreeStructure } from "../../curvature/matrix-free.ts";
 import { checkOutputMetric, type OutputMetric } from "../../curvature/output-metric.ts";
@@ -148,12 +149,15 @@ export interface KfacOptions extends Omit<NaturalOptions, "solver"> {
   readonly form?: KfacForm;
   /** Whether the factors' dampings follow their traces, in the form `"inverse"`; default true. */
   readonly piDamping?: boolean;
+  /** Rows of a convolution's factors: `"expand"`, one for each position, or `"reduce"`, one for each sample; default `"expand"`. */
+  readonly convolution?: ConvolutionRows;
 }
 
 /** K-FAC [Martens15]; Monte-Carlo Fisher, η = 0.1, λ = 0.003 by default. */
 export function kfac(options: KfacOptions = {}): Optimizer {
   const { decay = 0.95, refreshEvery = 1, statisticsEvery = 1, piDamping = true, form = "inverse" } = options;
-  const structure = kfacStructure({ decay, refreshEvery, statisticsEvery, piDamping, form });
+  const { convolution = "expand" } = options;
+  const structure = kfacStructure({ decay, refreshEvery, statisticsEvery, piDamping, form, convolution });
   const defaults = { fisher: "monte-carlo", learningRate: 0.1, damping: 0.003 } as const;
   return naturalGradient("kfac", structure, options, defaults);
 }
@@ -163,12 +167,14 @@ export interface EkfacOptions extends Omit<NaturalOptions, "solver"> {
   readonly decay?: number;
   /** Steps between updates of the scale and of the factors, a divisor of `refreshEvery`, which is the basis's; default 1. */
   readonly scaleEvery?: number;
+  /** As in {@link KfacOptions}; the scale is that of the samples' own gradients in either case. */
+  readonly convolution?: ConvolutionRows;
 }
 
 /** EKFAC [George18]; Monte-Carlo Fisher, η = 0.03, λ = 0.003 by default. */
 export function ekfac(options: EkfacOptions = {}): Optimizer {
-  const { decay = 0.95, refreshEvery = 1, scaleEvery = 1 } = options;
-  const structure = ekfacStructure({ decay, refreshEvery, statisticsEvery: scaleEvery });
+  const { decay = 0.95, refreshEvery = 1, scaleEvery = 1, convolution = "expand" } = options;
+  const structure = ekfacStructure({ decay, refreshEvery, statisticsEvery: scaleEvery, convolution });
   const defaults = { fisher: "monte-carlo", learningRate: 0.03, damping: 0.003 } as const;
   return naturalGradient("ekfac", structure, options, defaults);
 }

@@ -1,6 +1,6 @@
 /** The blocks of a batch's scores, at targets that are the batch's own, drawn from the model or given. */
 import type { CurvatureBlock, SlotSpec } from "../../curvature/block.ts";
-import { linearScores, requireLinear } from "../../curvature/images.ts";
+import { linearScores } from "../../curvature/images.ts";
 import { solverName } from "../../curvature/solver.ts";
 import type { Structure, StructureContext } from "../../curvature/structure.ts";
 import { unitRowsBlock } from "../../curvature/unit-rows.ts";
@@ -53,8 +53,8 @@ function structureBlocks(
   scores: TracedScores,
   context: StructureContext,
 ): CurvatureBlock[] {
-  const { images = "samples", name, unitBlock } = structure;
-  if (images === "none") return structure.blocks(requireLinear(name, scores), context);
+  const { images = "samples", unitBlock } = structure;
+  if (structure.networkBlocks) return structure.networkBlocks(scores, context);
   if (images === "positions" || images === "means" || unitBlock)
     return layerBlocks(structure, scores, context);
   const forms = images === "cheapest" ? cheapestForms(scores, context) : undefined;
