@@ -1,6 +1,6 @@
 /** Dense float64 references: the whole Fisher matrix, cut to a structure, solved by elimination. */
 import assert from "node:assert/strict";
-import type { NamedTensors, Tensor } from "../../src/tensor.ts";
+import { type NamedTensors, sizeOf, type Tensor } from "../../src/tensor.ts";
 
 /** A matrix by rows. */
 export type Matrix = readonly Float64Array[];
@@ -25,7 +25,8 @@ export function layoutOf(parameters: NamedTensors): Layout {
     .map(([weight, { shape }]) => {
       const name = weight.slice(0, -".weight".length);
       const bias = parameters.has(`${name}.bias`);
-      const [rows, features] = shape;
+      const [rows, ...rest] = shape;
+      const features = sizeOf(rest);
       const columns = features + (bias ? 1 : 0);
       const from = start;
       start += rows * columns;

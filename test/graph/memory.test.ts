@@ -1,0 +1,41 @@
+/** The memory that a computation's intermediate results take. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { add, exp, input, matmul, reshape, sum, transpose } from "../../src/graph/index.ts";
+import { workingBytes } from "../../src/graph/memory.ts";
+
+/** 4000 bytes. */
+const SIZE = 1000;
+const x = input("x", [SIZE], "float32");
+const matrix = input("matrix", [SIZE, SIZE], "float32");
+const bytes = 4 * SIZE;
+
+/** A new array, which cannot overwrite its operand. */
+const moved = (v: typeof x) => reshape(matmul(reshape(v, [1, SIZE]), matrix), [SIZE]);
+
+describe("working memory", () => {
+  it("leaves out inputs, outputs and reshapes of them", () => {
+    assert.equal(workingBytes([add(x, 1)]), 0);
+    assert.equal(workingBytes([reshape(add(x, 1), [10, 100])]), 0);
+  });
+
+  it("frees a result after its last reader", () => {
+    assert.equal(workingBytes([moved(moved(moved(moved(x))))]), 2 * bytes);
+    const first = moved(x);
+    assert.equal(workingBytes([moved(add(moved(moved(first)), first))]), 3 * bytes);
+  });
+
+  it("overwrites operands that nobody else reads, where the operation is elementwise", () => {
+    assert.equal(workingBytes([sum(exp(exp(moved(x))))]), bytes);
+    const kept = moved(x);
+    assert.equal(workingBytes([sum(add(exp(kept), transpose(kept)))]), 2 * bytes);
+  });
+
+  it("runs the last output first, and of what a node reads what was emitted last", () => {
+    const chain = [moved(x)];
+    for (let k = 0; k < 4; k++) chain.push(moved(chain[k]));
+    // Backwards along the chain: a summary of each link, which only the last output's run makes available one by one.
+    assert.equal(workingBytes(chain.map((link) => sum(link))), 5 * bytes);
+    assert.equal(workingBytes(chain.map((link) => sum(link)).reverse()), 2 * bytes);
+  });
+});
