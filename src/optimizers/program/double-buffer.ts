@@ -1,6 +1,6 @@
 /** State that every step replaces, in two sets of arrays: a step reads one set and writes the other, unless it is done in place. */
 import type { SlotSpec } from "../../curvature/block.ts";
-import { allocate, bytesPerElement, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
+import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
 
 export type Side = 0 | 1;
 
@@ -39,8 +39,8 @@ export class DoubleBuffer {
 
   /** Of both sides. */
   get bytes(): number {
-    const specs = [...this.specs.values()];
-    return 2 * specs.reduce((total, { shape, dtype }) => total + sizeOf(shape) * bytesPerElement(dtype), 0);
+    const arrays = new Set(this.#sides.flatMap((side) => Object.values(side)));
+    return [...arrays].reduce((total, { byteLength }) => total + byteLength, 0);
   }
 
   /** Makes what the last step wrote the current state. */
