@@ -182,7 +182,11 @@ function describeRun(
 ): Omit<RunRecord, "status"> {
   const { name: optimizer, options } = config.optimizer;
   const { parameterCount } = trainer;
-  return { ...{ name, optimizer, options, epochs, parameterCount }, curvature: trainer.curvature() };
+  return {
+    ...{ name, optimizer, options, epochs, parameterCount },
+    peakBytes: trainer.peakBytes,
+    curvature: trainer.curvature(),
+  };
 }
 
 /** Ends the record of a run that failed, so that no loss from before counts as its result; it is not logged. */

@@ -11,6 +11,8 @@ export interface CurvatureRow {
   readonly dimension: number;
   /** Memory of the block's slots and of the factorization. */
   readonly memoryBytes: number;
+  /** Estimated peak of what its statistics take in between, patches and the like, which the next layer's then take. */
+  readonly workingBytes?: number;
   /** Anything the user should know: a fallback, an approximation. */
   readonly note?: string;
 }

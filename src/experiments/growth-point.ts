@@ -91,7 +91,7 @@ async function rehearse(request: PointRequest, runtime: Runtime): Promise<void> 
   trainer.dispose();
 }
 
-/** Memory is judged here, for a whole trainer, so the library's own limit, for one block, is lifted. */
+/** Memory is judged here, so the library's own limit is lifted. */
 function create({ method, width, depth, batchSize, seed }: PointRequest, runtime: Runtime): Promise<Trainer> {
   const config = {
     ...{ model: growthModel(width, depth), inputShape: [INPUTS], likelihood: growthLikelihood },

@@ -6,7 +6,7 @@ export * from "./elementwise.ts";
 export { filterProducts, filterProductsOfEach } from "./filter-products.ts";
 export * from "./functions.ts";
 export { type MatmulOptions, matmul, matrixTranspose } from "./matmul.ts";
-export { largestTensor } from "./memory.ts";
+export { largestTensor, peakBytes } from "./memory.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
 export type { InPlacePair } from "./onnx-model.ts";
 export * from "./pooling.ts";

@@ -11,12 +11,18 @@
 import { bytesPerElement } from "../tensor.ts";
 import type { NamedOutputs } from "./onnx.ts";
 import { optimize } from "./optimize.ts";
+import { rewrite } from "./rewrite.ts";
 import { constantData, inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 /** Bytes of the largest tensor that is computed on the way to the outputs; inputs and constants are not. */
 export function largestTensor(outputs: NamedOutputs): number {
   const computed = topologicalOrder(optimize(Object.values(outputs))).filter((node) => !isGiven(node));
   return Math.max(0, ...computed.map(bytesOf));
+}
+
+/** Peak bytes of the intermediate results of a computation as it is traced. */
+export function peakBytes(outputs: readonly SymbolicTensor[]): number {
+  return workingBytes(rewrite(outputs));
 }
 
 /** Peak bytes of the intermediate results of a computation in the form in which it is lowered. */

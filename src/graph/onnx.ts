@@ -1,6 +1,5 @@
 /** Lowering of symbolic tensors to an ONNX model. */
 import { type DType, formatShape, type TypedArray } from "../tensor.ts";
-import { fuse } from "./fuse.ts";
 import { checkInPlace } from "./in-place.ts";
 import { workingBytes } from "./memory.ts";
 import {
@@ -13,9 +12,7 @@ import {
   type OnnxNode,
   type OnnxValue,
 } from "./onnx-model.ts";
-import { optimize } from "./optimize.ts";
-import { orient } from "./orient.ts";
-import { sinkFactors } from "./sink.ts";
+import { rewrite } from "./rewrite.ts";
 import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 export interface LoweringOptions {
@@ -95,7 +92,7 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
-  const results = orient(fuse(sinkFactors(optimize(Object.values(outputs)))));
+  const results = rewrite(Object.values(outputs));
   const { inPlace = [] } = options;
   checkInPlace(new Map(names.map((name, k) => [name, results[k]])), inPlace);
   const emit = new OnnxEmitter(options);

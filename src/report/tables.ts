@@ -103,20 +103,24 @@ export function curvatureTable({ ranking }: Summary): Html {
   const absent = plain.length > 0 ? html`<p>Without curvature: ${plain.join(", ")}.</p>` : undefined;
   if (described.length === 0) return html`${absent}`;
   const noted = described.some(({ run }) => run.curvature.some(({ note }) => note));
+  const measured = described.some(({ run }) => run.curvature.some(({ workingBytes }) => workingBytes));
+  const columns = 5 + (measured ? 1 : 0) + (noted ? 1 : 0);
   const group = (one: RunSummary) => {
     const memory = one.run.curvature.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
     const rows = one.run.curvature.map(
       (
         row,
       ) => html`<tr><td>${row.parameters.map((name) => html`<code>${name}</code> `)}</td><td>${row.structure}</td><td>${row.solver}</td>
-<td class="number">${formatCount(row.dimension)}</td><td class="number">${formatBytes(row.memoryBytes)}</td>${noted ? html`<td>${row.note}</td>` : undefined}</tr>\n`,
+<td class="number">${formatCount(row.dimension)}</td><td class="number">${formatBytes(row.memoryBytes)}</td>${measured ? html`<td class="number">${formatBytes(row.workingBytes ?? 0)}</td>` : undefined}${noted ? html`<td>${row.note}</td>` : undefined}</tr>\n`,
     );
+    const { peakBytes } = one.run;
+    const peak = peakBytes ? `, a step ${formatBytes(peakBytes)} at its peak` : "";
     return html`<tbody>
-<tr class="group"><th scope="rowgroup" colspan="${noted ? 6 : 5}">${swatch(one)}${one.label} <span class="aside">${formatBytes(memory)} in all</span></th></tr>
+<tr class="group"><th scope="rowgroup" colspan="${columns}">${swatch(one)}${one.label} <span class="aside">${formatBytes(memory)} in all${peak}</span></th></tr>
 ${rows}</tbody>\n`;
   };
   const table = html`<table>
-<thead><tr>${["parameters", "structure", "solver"].map((heading) => headingCell(heading, false))}${["dimension", "memory"].map((heading) => headingCell(heading, true))}${noted ? headingCell("note", false) : undefined}</tr></thead>
+<thead><tr>${["parameters", "structure", "solver"].map((heading) => headingCell(heading, false))}${["dimension", "memory", ...(measured ? ["in between"] : [])].map((heading) => headingCell(heading, true))}${noted ? headingCell("note", false) : undefined}</tr></thead>
 ${described.map(group)}</table>`;
   return html`${scrolling("Curvature of every run", table)}\n${absent}`;
 }

@@ -42,6 +42,8 @@ export interface RunRecord {
   options: Record<string, unknown>;
   epochs: EpochRecord[];
   curvature: CurvatureRow[];
+  /** Estimated bytes of a step at its peak, curvature and all. */
+  peakBytes?: number;
   /** How it ended, in words. */
   status: string;
   /** After early stopping: the epoch that the model went back to. */

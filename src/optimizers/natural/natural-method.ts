@@ -24,6 +24,7 @@ import { loadBatch, loadBatchAhead } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
 import { StepControl, short } from "../step-rules/step-control.ts";
 import { type StepRule, usesNetwork } from "../step-rules/step-rule.ts";
+import { reportWithPeaks } from "./block-memory.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DirectionMap } from "./direction-map.ts";
 import type { MovingAverages } from "./moving-averages.ts";
@@ -198,8 +199,8 @@ export class NaturalMethod implements Method {
   }
 
   curvature(batchSize: number): CurvatureRow[] {
-    const { blocks } = traceBlocks(this.#problem, this.#settings, batchSize, "random");
-    return blocks.map(({ report }) => report);
+    const { blocks, scores } = traceBlocks(this.#problem, this.#settings, batchSize, "random");
+    return reportWithPeaks(blocks, scores);
   }
 
   remember(): MethodMemory {

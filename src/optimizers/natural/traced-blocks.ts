@@ -44,7 +44,7 @@ export function traceBlocks(problem: Problem, settings: NaturalSettings, samples
     carried,
     network: { ...traced, model: problem.model, likelihood: problem.likelihood },
   };
-  return { traced, drawn, blocks: structureBlocks(structure, scores, context) };
+  return { traced, drawn, scores, blocks: structureBlocks(structure, scores, context) };
 }
 
 /** Image layers reach a structure as linear ones, by whichever way it takes them. */
