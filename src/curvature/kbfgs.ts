@@ -27,6 +27,8 @@
 import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
 import {
   add,
+  concatenate,
+  constant,
   matmul,
   matrixTranspose,
   mean,
@@ -41,7 +43,7 @@ import { dampPair, denseInverse, dot, type InverseHessian, limitedInverse } from
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { failed } from "./factorize.ts";
 import { traceInverseUpdate } from "./inverse-update.ts";
-import { factorsAreCheaper, outerDirection } from "./kronecker.ts";
+import { factorOrders, factorsAreCheaper, outerDirection } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 
@@ -69,8 +71,7 @@ export function kbfgsStructure(options: KbfgsStructureOptions): Structure {
 function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructureOptions): CurvatureBlock {
   const { dtype } = layer.deltas;
   const outputs = layer.deltas.shape[1];
-  const inputs = extendedInputs(layer);
-  const [samples, width] = inputs.shape;
+  const { inputs: width } = factorOrders(layer);
   const specs = (shapes: Record<string, readonly number[]>): Record<string, SlotSpec> =>
     Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape, dtype }]));
   const inverse = outputInverse(outputs, options.memory);
@@ -80,10 +81,11 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
     change: [outputs],
     started: [],
   });
-  const averages = { covariance: matmul(multiply(inputs, 1 / samples), inputs, { transposeA: true }) };
+  const { covariance, mean: meanInputs } = inputMoments(layer);
+  const averages = { covariance };
   const evolving = specs({ inputInverse: [width, width], inputDiagonal: [width, 1] });
   const statistics = {
-    meanInputs: reshape(mean(inputs, [0]), [width, 1]),
+    meanInputs: reshape(meanInputs, [width, 1]),
     meanPreactivations: mean(layer.preactivations, [0]),
     meanDeltas: mean(layer.deltas, [0]),
   };
@@ -146,6 +148,26 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
         return learnOutputs(slots, inverse.of(slots), options);
       },
     },
+  };
+}
+
+/** (1/N) āᵀā, (F̄, F̄), and the mean of ā, (F̄). */
+function inputMoments(layer: LayerScores): { covariance: SymbolicTensor; mean: SymbolicTensor } {
+  const { bias, biasInput } = layer;
+  if (!layer.inputMoments) {
+    const inputs = extendedInputs(layer);
+    const scaled = multiply(inputs, 1 / inputs.shape[0]);
+    return { covariance: matmul(scaled, inputs, { transposeA: true }), mean: mean(inputs, [0]) };
+  }
+  if (bias === undefined) return layer.inputMoments;
+  const { covariance, mean: own } = layer.inputMoments;
+  const { dtype, size } = own;
+  const coupling = multiply(own, biasInput);
+  const above = concatenate([covariance, reshape(coupling, [size, 1])], 1);
+  const below = reshape(concatenate([coupling, constant([biasInput ** 2], [1], dtype)]), [1, size + 1]);
+  return {
+    covariance: concatenate([above, below]),
+    mean: concatenate([own, constant([biasInput], [1], dtype)]),
   };
 }
 

@@ -56,12 +56,17 @@ export function factorOrders({ inputs, deltas, bias }: LayerScores): { inputs: n
 }
 
 /** The batch's values of the averages. */
-export function factorAverages({ inputs, deltas, bias }: LayerScores): SlotSymbols {
+export function factorAverages({ inputs, deltas, bias, inputMoments }: LayerScores): SlotSymbols {
   const samples = inputs.shape[0];
   // 1/N on the narrow side: the product itself is then free to take up the old average.
   const covariance = (x: SymbolicTensor) => matmul(multiply(x, 1 / samples), x, { transposeA: true });
-  const covariances = { inputCovariance: covariance(inputs), outputCovariance: covariance(deltas) };
-  return bias === undefined ? covariances : { ...covariances, inputMean: mean(inputs, [0]) };
+  const covariances = {
+    inputCovariance: inputMoments?.covariance ?? covariance(inputs),
+    outputCovariance: covariance(deltas),
+  };
+  return bias === undefined
+    ? covariances
+    : { ...covariances, inputMean: inputMoments?.mean ?? mean(inputs, [0]) };
 }
 
 /** Writes A, (F̄, F̄) in float64, its lower triangle. */

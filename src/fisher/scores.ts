@@ -56,6 +56,8 @@ export interface LayerScores {
   readonly rowsPerSample: number;
   /** Present where the layer is a convolution as it is: rows of a are images, rows of δ derivatives at all positions. */
   readonly layout?: ConvolutionLayout;
+  /** Moments of a (N, F), where they are to be had without a: (1/N) aᵀa and the mean of its rows. */
+  readonly inputMoments?: { readonly covariance: SymbolicTensor; readonly mean: SymbolicTensor };
   /** The rows of S as matrices, (M, O, F̄), where rows of a and δ are positions, of which several make one row of S. */
   readonly scoreRows?: SymbolicTensor;
 }
