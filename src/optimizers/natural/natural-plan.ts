@@ -9,13 +9,7 @@
  */
 import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
 import { blockParameters } from "../../curvature/partition.ts";
-import {
-  type FisherType,
-  type GradientScale,
-  type LayerScores,
-  traceLoss,
-  traceScores,
-} from "../../fisher/index.ts";
+import { type FisherType, type LayerScores, traceLoss, traceScores } from "../../fisher/index.ts";
 import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
 import type { Random } from "../../random.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
@@ -116,18 +110,17 @@ export class NaturalPlan {
       this.#arrays[factorName(layer, "inputs")] = allocateSpec(inputs);
       this.#arrays[factorName(layer, "deltas")] = allocateSpec(deltas);
     }
-    for (const name of this.#gradientParameters()) {
+    for (const name of this.blocks.flatMap((_, b) => this.#gradientParameters(b))) {
       const { shape } = problem.model.parameters.get(name)!;
       this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
     }
   }
 
-  /** Parameters whose gradient on the refresh batch is computed beside the statistics. */
-  #gradientParameters(): string[] {
+  /** A block's parameters whose gradient on the refresh batch is computed beside the statistics. */
+  #gradientParameters(b: number): string[] {
     const all = this.#settings.klClip !== undefined;
-    return this.blocks.flatMap(({ fresh, factored, iterative, layers }) =>
-      all || (!fresh && !factored) || iterative ? blockParameters(layers) : [],
-    );
+    const { fresh, factored, iterative, layers } = this.blocks[b];
+    return all || (!fresh && !factored) || iterative ? blockParameters(layers) : [];
   }
 
   /** Whether a block learns from the steps that refreshes lead to. */
@@ -151,11 +144,12 @@ export class NaturalPlan {
   statistics(): Promise<StepProgram> {
     return this.program("statistics", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss(), ...traceBuffers(this.#traced) };
+      const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, { shared: true });
       this.blocks.forEach(({ statistics, averages = {} }, b) => {
         for (const [name, node] of Object.entries(statistics)) outputs[slotName(b, name)] = node;
         Object.assign(outputs, averageOutputs(b, this.averages.trace(b, averages)));
+        this.#addGradient(outputs, b, gradient); // beside what else reads the layer's derivatives, which then are freed
       });
-      this.#addGradient(outputs, { shared: true });
       for (const { layer, inputs, deltas } of this.#gradientFactors()) {
         outputs[factorName(layer, "inputs")] = inputs;
         outputs[factorName(layer, "deltas")] = deltas;
@@ -179,7 +173,10 @@ export class NaturalPlan {
   gradient(): Promise<StepProgram> {
     return this.program("gradient", () => {
       const outputs: Record<string, SymbolicTensor> = { loss: this.#loss(), ...traceBuffers(this.#traced) };
-      this.#addGradient(outputs, {});
+      const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced);
+      this.blocks.forEach((_, b) => {
+        this.#addGradient(outputs, b, gradient);
+      });
       return outputs;
     });
   }
@@ -271,7 +268,7 @@ export class NaturalPlan {
     this.slots.forEach((slots, b) => {
       slots.gradient.set(other.slots[b].gradient);
     });
-    for (const parameter of this.#gradientParameters()) {
+    for (const parameter of this.blocks.flatMap((_, b) => this.#gradientParameters(b))) {
       const name = gradientName(parameter);
       this.#arrays[name].set(other.#arrays[name]);
     }
@@ -341,15 +338,11 @@ export class NaturalPlan {
     return traceLoss(this.#traced.forward, this.#problem.likelihood, this.#traced.targets);
   }
 
-  #addGradient(outputs: Record<string, SymbolicTensor>, scale: GradientScale): void {
-    const gradient = traceNamedGradient(this.#problem.likelihood, this.#traced, scale);
-    for (const name of this.#gradientParameters()) outputs[gradientName(name)] = gradient.get(name)!;
-    this.blocks.forEach(({ iterative, layers }, b) => {
-      if (!iterative) return;
-      outputs[slotName(b, "gradient")] = iterative.flatten(
-        layers.map((layer) => layerVector(layer, gradient)),
-      );
-    });
+  #addGradient(outputs: Record<string, SymbolicTensor>, b: number, gradient: Directions): void {
+    const { iterative, layers } = this.blocks[b];
+    for (const name of this.#gradientParameters(b)) outputs[gradientName(name)] = gradient.get(name)!;
+    if (!iterative) return;
+    outputs[slotName(b, "gradient")] = iterative.flatten(layers.map((layer) => layerVector(layer, gradient)));
   }
 
   #gradientInputs(): Directions {
