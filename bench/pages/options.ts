@@ -95,6 +95,10 @@ const common: Readonly<Record<string, OptionText>> = {
     default: "inverse",
     meaning: '`"eigen"`: $A \\otimes G + \\lambda I$ itself, in the eigenbasis of both factors',
   },
+  convolution: {
+    default: "expand",
+    meaning: '`"reduce"`: one row of a convolution\'s factors for each sample, not for each position',
+  },
   piDamping: { default: true, meaning: "with `false`, $\\pi = 1$; the eigen form has no $\\pi$" },
   sigma: {
     default: "tridiagonal",

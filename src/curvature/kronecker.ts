@@ -7,6 +7,9 @@
  * The product is exact where activations and derivatives are independent, for one sample, and for a linear layer with a
  * gaussian likelihood, whose G does not depend on the sample.
  *
+ * Of a convolution's T positions, "expand" makes rows of their own, and "reduce" one row a sample, of the mean patch and of the
+ * sum of the derivatives [Grosse16; Eschenhagen23].
+ *
  * With a bias, ā = [a, β] and A = [[C, βm], [βmᵀ, β²]]: C and m are averaged, and no program has to append a column.
  *
  * | symbol | average            | shape  |
@@ -24,7 +27,7 @@ import { formatBytes } from "./solver.ts";
 import type { Averaging } from "./structure.ts";
 
 /**
- * Rows of a convolution's factors [Eschenhagen23, arXiv 2311.00636 §3]: `"expand"` takes every position for a sample of its own
+ * Rows of a convolution's factors [Eschenhagen23 §3]: `"expand"` takes every position for a sample of its own
  * [Grosse16], `"reduce"` one row a sample, of its mean patch and of the sum of its derivatives.
  */
 export type ConvolutionRows = "expand" | "reduce";

@@ -21,8 +21,8 @@
  *
  * Differs from [Soori21]: on the refresh batch the direction is computed by push-through, equal in exact arithmetic
  * and without cancellation at small λ; a block goes to parameter space where that is smaller, unless the solver is
- * "gram"; for convolutions the samples' own gradients are kept, whatever the number of positions, where the paper
- * also has the product of covariance tensors; λ is the same for all layers and a plain diagonal term.
+ * "gram"; for convolutions images and derivatives stand in for patches, whichever way S Sᵀ is formed; λ is the same for
+ * all layers and a plain diagonal term.
  */
 import { gramMatrix, type LayerScores, type Scores, scoreProduct, transposedSum } from "../fisher/index.ts";
 import { add, matmul, multiply, reciprocal, reshape, type SymbolicTensor } from "../graph/index.ts";
