@@ -269,7 +269,8 @@ describe("float32 by ONNX's Conv against float64 by patches", () => {
       }
       const [wide, narrow] = results;
       assertNear(narrow.direction, wide.direction, 1e-4, "direction");
-      assertNear(narrow.end, wide.end, 1e-4, "parameters after three steps");
+      // K-BFGS learns from differences of two passes, which have fewer digits than either.
+      assertNear(narrow.end, wide.end, name === "kbfgs" ? 1e-3 : 1e-4, "parameters after three steps");
     });
   }
 

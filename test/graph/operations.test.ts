@@ -20,6 +20,7 @@ const NOT_OPERATIONS = new Set([
   "input",
   "jvp",
   "largestTensor",
+  "peakBytes",
   "lowerToOnnx",
   "outputSize",
   "scalar",
