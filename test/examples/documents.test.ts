@@ -14,7 +14,8 @@ const pages = [
   ...readdirSync(root).filter((name) => name.endsWith(".md")),
   ...readdirSync(join(root, "docs"), { recursive: true })
     .map((name) => join("docs", name.toString()))
-    .filter((name) => name.endsWith(".md")),
+    // Notes are parts of the methods' pages, a folder above them.
+    .filter((name) => name.endsWith(".md") && !name.includes("notes")),
 ];
 const read = (page: string) => readFileSync(join(root, page), "utf8");
 const withoutCode = (text: string) => text.replace(/```[\s\S]*?```/g, "").replace(/`[^`\n]*`/g, "");
