@@ -5,13 +5,12 @@
  *
  * a product of y, (O, N·H'·W'), with the shifted views of x, (N·H'·W', C·k_h·k_w).
  *
- * In float32 it is a Conv again, with the samples as its channels, y as its filters and strides and dilations exchanged. The channels of x lie
+ * In float32 it is a Conv again, with the samples as its channels, y as its filters, strides and dilations exchanged. The channels of x lie
  * innermost in its rows, W·C long, where a shift by a column is one by C: what Conv unfolds for its matrix product are runs of k_w·C neighbours, and
  * its result has O rows and k_h·k_w·C columns. The samples go in chunks, groups of the Conv, whose results are added up: a chunk stays in the cache
- * while it meets all shifts, and chunks are what threads share. Measured in docs/performance.md; with the channels of x outermost, where runs
- * are k_w long, it takes 1.4 times as long, and as a product for each shifted view, copied, 1.2.
+ * while it meets all shifts, and chunks are what threads share. bench/filter-products.ts compares the ways, docs/performance.md has the figures.
  *
- * Float64 has no Conv, narrow groups have too few columns and those of one channel no product at all: there views of x are multiplied.
+ * Float64 has no Conv, few channels make runs too short, and a channel by itself is no matrix: there views of x are multiplied.
  */
 import { formatShape } from "../tensor.ts";
 import { concatenate, reshape, slice, transpose } from "./arrange.ts";
@@ -28,8 +27,11 @@ import { matmul } from "./matmul.ts";
 import { sum } from "./reduce.ts";
 import { apply, type Operation, type SymbolicTensor } from "./symbolic.ts";
 
-/** Fewer channels than this in a group are unfolded: products with so few columns are slow. */
-const NARROW = 16;
+/** With fewer channels in a group, what Conv unfolds are runs too short. */
+const LEAST_FOR_CONVOLUTION = 4;
+
+/** With fewer channels in a group, products with a single view have too few columns. */
+const LEAST_FOR_VIEWS = 16;
 
 /** Most chunks that a batch's samples are cut into, and the least positions in one: with fewer, adding up the chunks would cost as much as they do. */
 const MOST_CHUNKS = 16;
@@ -55,9 +57,9 @@ const filterProductsOperation: Operation<FilterProducts> = {
   expand(node) {
     const { inputs, shape, dtype, attributes } = node;
     if (inputs[1].shape[1] === attributes.groups && shape[1] === 1) return depthwise(node);
-    if (shape[1] < NARROW) return fromPatches(node);
     const reaches = reach(inputs[1], attributes).every((count) => count >= 1);
-    return dtype === "float32" && reaches ? asConvolution(node) : fromViews(node);
+    if (dtype === "float32" && reaches && shape[1] >= LEAST_FOR_CONVOLUTION) return asConvolution(node);
+    return shape[1] < LEAST_FOR_VIEWS ? fromPatches(node) : fromViews(node);
   },
 };
 
