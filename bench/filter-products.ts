@@ -27,8 +27,8 @@ const RUNS = 10;
 const KERNEL = [3, 3] as const;
 const same = { strides: [1, 1], dilations: [1, 1], padding: [1, 1, 1, 1], groups: 1 } as const;
 
-/** x (N, C, H, W) and y (N, O, H, W); the products are (O, C, 3, 3). */
-type Form = (x: SymbolicTensor, y: SymbolicTensor) => SymbolicTensor;
+/** x (N, C, H, W), y (N, O, H, W) and filters (O, C, 3, 3); the products have the filters' shape. */
+type Form = (x: SymbolicTensor, y: SymbolicTensor, filters: SymbolicTensor) => SymbolicTensor;
 
 const flat = (images: SymbolicTensor) => reshape(images, [samples, images.shape[1], size * size]);
 
@@ -56,15 +56,20 @@ const forms: Record<string, Form> = {
   },
   "a convolution of every channel, samples as channels": (x, y) =>
     convolve(transpose(x, [1, 0, 2, 3]), transpose(y, [1, 0, 2, 3]), same),
+  "the convolution itself, as many operations": (x, _, w) => convolve(x, w, same),
 };
 
 const runtime = await openRuntime({ threads });
 const gigaflops = (2 * 9 * samples * channels * filters * size ** 2) / 1e9;
-const shapes = { x: [samples, channels, size, size], y: [samples, filters, size, size] };
+const shapes = {
+  x: [samples, channels, size, size],
+  y: [samples, filters, size, size],
+  filters: [filters, channels, ...KERNEL],
+};
 console.log(`${gigaflops.toFixed(1)} GFLOP, ${runtime.threads} threads, the least of ${RUNS} runs`);
 for (const [name, form] of Object.entries(forms)) {
-  const [x, y] = Object.entries(shapes).map(([operand, shape]) => input(operand, shape, "float32"));
-  const program = await compile(runtime, { products: form(x, y) });
+  const [x, y, w] = Object.entries(shapes).map(([operand, shape]) => input(operand, shape, "float32"));
+  const program = await compile(runtime, { products: form(x, y, w) });
   const feeds = Object.fromEntries(
     program.inputs.map(({ name, shape }) => [
       name,
