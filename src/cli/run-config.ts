@@ -41,6 +41,8 @@ export interface TrainingConfig {
   /** Minutes between checkpoints within an epoch. */
   readonly checkpointMinutes?: number;
   readonly batchSize: number;
+  /** Bytes that a step may take, if that was asked for. */
+  readonly memoryLimit?: number;
   readonly dtype: FloatDType;
   readonly device: Device;
   readonly seed: number;
@@ -96,7 +98,7 @@ export function trainerConfig(
   data: Dataset,
 ): TrainerConfig {
   const { model, optimizer, training } = config;
-  const { batchSize, dtype, device, seed } = training;
+  const { batchSize, memoryLimit, dtype, device, seed } = training;
   const rows = data.inputs.shape[0];
   requireOption(
     batchSize <= rows,
@@ -109,7 +111,7 @@ export function trainerConfig(
     inputShape: data.inputs.shape.slice(1),
     likelihood: likelihoodOf(data),
     optimizer: createOptimizer(optimizer.name, optimizer.options),
-    ...{ batchSize, dtype, device, seed },
+    ...{ batchSize, memoryLimit, dtype, device, seed },
   };
 }
 

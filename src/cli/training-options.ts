@@ -45,6 +45,8 @@ import { natgradVersion } from "./version.ts";
 export interface TrainingOptions extends ModelOptions {
   readonly epochs?: number;
   readonly batchSize?: number | "all";
+  /** GiB. */
+  readonly memoryLimit?: number;
   readonly timeBudget?: number;
   readonly patience?: number;
   readonly augment?: Augmentation;
@@ -121,6 +123,11 @@ export function addTrainingOptions(command: Command): Command {
       "--batch-size <n>",
       "rows a step, or all (default: 128, at most a quarter)",
       countOrAll("--batch-size"),
+    )
+    .option(
+      "--memory-limit <GiB>",
+      "what a step may take; one that would take more is refused (default: three quarters of what is free)",
+      positiveNumber("--memory-limit"),
     )
     .option(
       "--augment <kinds>",
@@ -232,6 +239,7 @@ export function trainingConfig(options: TrainingOptions, training: Dataset): Tra
   return {
     ...{ epochs: options.epochs ?? unlimited, timeBudget, patience, augment, checkpointMinutes, batchSize },
     ...{ dtype, device, seed },
+    memoryLimit: options.memoryLimit && options.memoryLimit * 2 ** 30,
   };
 }
 

@@ -8,8 +8,9 @@ import { impliedInverse, relativeError } from "../../src/inspect/inverses.ts";
 import { chooseRows } from "../../src/inspect/network.ts";
 import { type LayerRows, layerVector } from "../../src/inspect/score-rows.ts";
 import { symmetricEigen } from "../../src/linalg/index.ts";
+import { conv2d, dense as denseLayer, flatten, sequential } from "../../src/nn/index.ts";
 import { createOptimizer, methods } from "../../src/optimizers/index.ts";
-import { resumeTrainer } from "../../src/training/trainer.ts";
+import { createTrainer, resumeTrainer } from "../../src/training/trainer.ts";
 import { block, damp, dot, invert, type Specimen, times, train, withNetwork } from "./support.ts";
 
 const damping = 0.05;
@@ -300,5 +301,20 @@ describe("inspect", () => {
     await refusal({ methods: ["kfak"] }, /unknown optimizer: kfak \(did you mean kfac\?\)/);
     await refusal({ methods: ["adam"] }, /adam makes no direction of one batch's curvature/);
     await refusal({ layers: ["7"] }, /unknown layer: 7 \(the network has 0, 2\)/);
+  });
+
+  it("refuses convolutions, in words", async () => {
+    const { config, data: table } = await train("friedman1");
+    const [rows] = table.inputs.shape;
+    const data = { ...table, inputs: { ...table.inputs, shape: [rows, 1, 2, 5] } };
+    const model = sequential([conv2d(2, { kernel: 2 }), flatten(), denseLayer(1)]);
+    const images = { ...config, model, inputShape: [1, 2, 5] };
+    const trainer = await createTrainer(images);
+    const checkpoint = trainer.toBytes();
+    trainer.dispose();
+    await assert.rejects(inspect(checkpoint, images, data), {
+      name: "UsageError",
+      message: "natgrad inspect takes dense layers only, and layer 0 is a convolution",
+    });
   });
 });
