@@ -25,10 +25,13 @@ export function addMethodsCommand(program: Command): void {
 function listMethods(json: boolean | undefined): void {
   const output = openOutput(json);
   for (const { create: _, ...about } of methods) output.event(about);
-  const rows = methods.map(({ name, summary, reference, options, defaults }) => [
-    pc.bold(name),
-    `${summary}\n${pc.dim(reference)}`,
-    `${options.join(", ")}\n${pc.dim(`defaults: ${formatOptions(defaults)}`)}`,
-  ]);
+  const rows = methods.map(({ name, summary, reference, options, defaults, imageDefaults }) => {
+    const forImages = imageDefaults ? `\nnetworks for images: ${formatOptions(imageDefaults)}` : "";
+    return [
+      pc.bold(name),
+      `${summary}\n${pc.dim(reference)}`,
+      `${options.join(", ")}\n${pc.dim(`defaults: ${formatOptions(defaults)}${forImages}`)}`,
+    ];
+  });
   output.print(renderTable(["method", "what it does", "options"], rows, { widths: [20, 40, 56] }));
 }

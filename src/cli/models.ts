@@ -38,6 +38,11 @@ export const activationNames = Object.keys(activations) as ActivationName[];
 const DENSE = "dense";
 export const modelNames: readonly string[] = [DENSE, ...imageModels.map(({ name }) => name)];
 
+/** Whether `--model` names a network for images. */
+export function isImageModel(model: string): boolean {
+  return model !== DENSE;
+}
+
 /** What the command line says about the network. */
 export interface ModelOptions {
   readonly model: string;

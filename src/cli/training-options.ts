@@ -33,6 +33,7 @@ import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } fro
 import {
   activationNames,
   describeModelOptions,
+  isImageModel,
   type ModelOptions,
   modelConfig,
   modelName,
@@ -247,14 +248,14 @@ export function trainingConfig(options: TrainingOptions, training: Dataset): Tra
 export const MANY_EPOCHS = 1_000_000;
 
 /**
- * The options of one method: its defaults, `--learning-rate`, `--damping`, `--fisher`, `--option`, and the schedule on top.
+ * The options of one method: its defaults for the kind of network, `--learning-rate`, `--damping`, `--fisher`, `--option`, and the schedule on top.
  *
  * @param lenient leave out what the method does not take, unless it names the method
  * @throws UsageError for an unknown method
  */
 export function methodOptions(
   name: string,
-  { learningRate, damping, fisher, option = [] }: TrainingOptions,
+  { model, learningRate, damping, fisher, option = [] }: TrainingOptions,
   lenient: boolean,
 ): Record<string, unknown> {
   const method = findMethod(name);
@@ -270,7 +271,8 @@ export function methodOptions(
     return value !== undefined && (!lenient || method.options.includes(key));
   });
   const specific = own.map(({ key, value }) => [key, value]);
-  return { ...method.defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
+  const defaults = { ...method.defaults, ...(isImageModel(model) && method.imageDefaults) };
+  return { ...defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
 }
 
 /** Puts a number's learning rate on the schedule, which ends with the run. */

@@ -54,6 +54,8 @@ export interface MethodInfo {
   readonly costly?: boolean;
   /** Options used where the user gives none. */
   readonly defaults: MethodOptions;
+  /** What the command line puts in their place for convolutional networks (bench/image-defaults.ts). */
+  readonly imageDefaults?: MethodOptions;
   create(options: MethodOptions): Optimizer;
 }
 
@@ -93,6 +95,7 @@ export const methods: readonly MethodInfo[] = [
     reference: "Kingma & Ba 2015",
     options: adaptive,
     defaults: { learningRate: 0.01 },
+    imageDefaults: { learningRate: 0.003 },
     create: (options) => adam(options as unknown as AdamOptions),
   },
   {
@@ -159,6 +162,7 @@ export const methods: readonly MethodInfo[] = [
     reference: "Soori et al. 2021",
     options: carrying,
     defaults: { learningRate: 0.03, damping: 0.1, momentum: 0.9 },
+    imageDefaults: { learningRate: 0.1, damping: 1 },
     create: (options) => tengrad(options as unknown as CarryingOptions),
   },
   {
@@ -237,6 +241,7 @@ export const methods: readonly MethodInfo[] = [
     reference: "Martens & Grosse 2015",
     options: [...elementwise, "decay", "statisticsEvery", "form", "piDamping", "convolution"],
     defaults: { learningRate: 0.1, damping: 0.003 },
+    imageDefaults: { learningRate: 0.03, damping: 0.3, momentum: 0.9, refreshEvery: 10 },
     create: (options) => kfac(options as unknown as KfacOptions),
   },
   {
