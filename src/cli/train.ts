@@ -71,6 +71,7 @@ async function train(source: string, options: TrainOptions, args: readonly strin
     const trainer = await createTrainer(trainerConfig(config, split.training));
     try {
       interrupts.check();
+      await trainer.prepare(training.batchSize); // what is refused leaves no folder
       const folder = await createRunFolder(options.runsDir, options.name ?? split.training.name);
       await withRunLock(folder, async () => {
         await writeConfig(folder, { ...config });
