@@ -64,6 +64,7 @@ export function kbfgsStructure(options: KbfgsStructureOptions): Structure {
     name,
     averaging: { every: Infinity, decay: (update) => (update === 1 ? 0 : options.decay) }, // at refreshes alone
     images: "positions",
+    learns: true,
     blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, options)),
   };
 }

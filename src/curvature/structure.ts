@@ -57,6 +57,8 @@ export interface Structure {
   ): CurvatureBlock;
   /** Whether blocks take `carried`; default false. */
   readonly carries?: boolean;
+  /** Whether blocks have an `observation`, which looks at a step before it counts; default false. */
+  readonly learns?: boolean;
   /** The blocks of a batch's traced scores. */
   blocks(scores: Scores, context: StructureContext): CurvatureBlock[];
   /** In place of `blocks` for structures that take all layers as they are, for they differentiate the network. */

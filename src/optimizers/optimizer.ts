@@ -43,8 +43,8 @@ export interface StepStatistics {
   /** ε of the trust region, where there is one. */
   readonly trustRegion?: number;
   /**
-   * ‖θ' − θ‖₂ over all parameters; 0 for a rejected step. SGD with momentum measures it for large networks when it is read: before
-   * the next step, or it is NaN.
+   * ‖θ' − θ‖₂ over all parameters; 0 for a rejected step. Steps in place (methods with momentum on large dense networks) are measured
+   * when it is read: before the next step, or it is NaN.
    */
   readonly stepNorm: number;
   /** False when the parameters were left, or put back, as they were. */

@@ -9,12 +9,15 @@ import {
   batchNorm,
   categorical,
   dense,
+  diagonalNgd,
+  kfac,
   type LearningRate,
   relu,
   resumeTrainer,
   type SgdOptions,
   sequential,
   sgd,
+  tengrad,
 } from "../../src/index.ts";
 import { stepsInPlace } from "../../src/optimizers/first-order/in-place.ts";
 import type { UpdateRule } from "../../src/optimizers/first-order/rule.ts";
@@ -158,6 +161,67 @@ describe("steps in place", () => {
     await trainer.save(path);
     const { model, likelihood, inputShape } = large;
     const config = { model, likelihood, inputShape, seed: large.seed, optimizer: sgd(momentum) };
+    const resumed = await resumeTrainer(path, config, { runtime });
+    for (const batch of steps.slice(2)) {
+      assert.equal((await trainer.step(batch)).loss, (await resumed.step(batch)).loss);
+    }
+    assertSameBits(resumed.getParameters(), trainer.getParameters());
+    trainer.dispose();
+    resumed.dispose();
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe("steps of natural gradients in place", () => {
+  const options = { learningRate: 0.05, damping: 0.1, momentum: 0.9, refreshEvery: 3 };
+  const methods = { tengrad, kfac, diagonalNgd };
+
+  for (const [name, create] of Object.entries(methods)) {
+    it(`of ${name} are those beside the state, which clipping at infinity takes`, async () => {
+      const trainers = [create(options), create({ ...options, klClip: 1e30 })].map((optimizer) =>
+        trainerOf(runtime, large, optimizer, { dtype: "float64" }),
+      );
+      const [inPlace, beside] = await Promise.all(trainers);
+      const layout = layoutOf(inPlace.getParameters());
+      for (let step = 0; step < 5; step++) {
+        const batch = randomBatch(large, step === 4 ? 40 : 64, step);
+        const [actual, expected] = [await inPlace.step(batch), await beside.step(batch)];
+        assert.deepEqual([actual.status, actual.accepted], [expected.status, expected.accepted]);
+        assertNear([actual.stepNorm], [expected.stepNorm], 1e-9, "step norm");
+        const [after, other] = [inPlace, beside].map((each) => flatten(layout, each.getParameters()));
+        assertNear(after, other, 1e-10, `parameters after step ${step}`);
+      }
+      inPlace.dispose();
+      beside.dispose();
+    });
+  }
+
+  it("are taken back, the velocity too, when the update is not finite", async () => {
+    const optimizer = () => tengrad({ ...options, learningRate: 1e3, damping: 1e-3 });
+    const trainer = await trainerOf(runtime, large, optimizer(), { dtype: "float32" });
+    const batch = randomBatch(large, 64, 1);
+    await trainer.step(batch);
+    const before = trainer.getParameters();
+    const blind = new Map(before);
+    const last = before.get("4.weight")!;
+    blind.set("4.weight", { ...last, data: last.data.map(() => 0) });
+    trainer.setParameters(blind);
+    const { accepted, status, stepNorm } = await trainer.step(scaled(batch, 1e34));
+    assert.deepEqual([accepted, stepNorm], [false, 0]);
+    assert.match(status, /^rejected: /);
+    assertSameBits(trainer.getParameters(), blind);
+    trainer.dispose();
+  });
+
+  it("resume between refreshes with the same bits", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "natgrad-in-place-"));
+    const path = join(folder, "checkpoint.safetensors");
+    const trainer = await trainerOf(runtime, large, tengrad(options), { dtype: "float32" });
+    const steps = [1, 2, 3, 4].map((seed) => randomBatch(large, 64, seed));
+    for (const batch of steps.slice(0, 2)) await trainer.step(batch);
+    await trainer.save(path);
+    const { model, likelihood, inputShape, seed } = large;
+    const config = { model, likelihood, inputShape, seed, optimizer: tengrad(options) };
     const resumed = await resumeTrainer(path, config, { runtime });
     for (const batch of steps.slice(2)) {
       assert.equal((await trainer.step(batch)).loss, (await resumed.step(batch)).loss);

@@ -6,7 +6,7 @@ import { BatchFunction } from "../program/batch-function.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
 import { loadBatch, traceNamedGradient } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
-import { inPlacePlan, type Reach, stepsInPlace } from "./in-place.ts";
+import { InPlace, inPlacePlan, stepsInPlace } from "./in-place.ts";
 import type { UpdateRule } from "./rule.ts";
 import { doubleBufferedPlan, type StepPlan } from "./step-plan.ts";
 import { loadScalars, stateSpecs, updateArrays } from "./update.ts";
@@ -30,9 +30,7 @@ class FirstOrderMethod implements Method {
   readonly #rule: UpdateRule;
   readonly #learningRate: LearningRate;
   readonly #scalars: Record<string, TypedArray>;
-  readonly #inPlace: boolean;
-  /** Of steps in place: velocities start at zero. */
-  readonly #reach: Reach = { velocity: 0, steps: 0 };
+  readonly #inPlace: InPlace | undefined;
   readonly #plans = new BoundedCache<number, StepPlan>(CACHED_BATCH_SIZES);
   readonly #gradient: BatchFunction;
   #step = 0;
@@ -41,9 +39,10 @@ class FirstOrderMethod implements Method {
     this.#problem = problem;
     this.#rule = rule;
     this.#learningRate = learningRate;
-    this.#inPlace = stepsInPlace(problem, rule);
-    this.state = new DoubleBuffer(stateSpecs(problem, rule), this.#inPlace);
+    const inPlace = stepsInPlace(problem, rule);
+    this.state = new DoubleBuffer(stateSpecs(problem, rule), inPlace);
     this.#scalars = updateArrays(problem, rule);
+    if (inPlace) this.#inPlace = new InPlace({ problem, rule, state: this.state, scalars: this.#scalars });
     this.#gradient = new BatchFunction(problem, this.state, (traced) =>
       Object.fromEntries(traceNamedGradient(problem.likelihood, traced)),
     );
@@ -90,7 +89,7 @@ class FirstOrderMethod implements Method {
 
   recall({ values }: MethodMemory): void {
     this.#step = Number(values.step);
-    this.#reach.velocity = Number.POSITIVE_INFINITY;
+    this.#inPlace?.forget();
   }
 
   dispose(): void {
@@ -100,6 +99,8 @@ class FirstOrderMethod implements Method {
 
   #plan(samples: number): Promise<StepPlan> {
     const context = { problem: this.#problem, rule: this.#rule, state: this.state, scalars: this.#scalars };
-    return this.#inPlace ? inPlacePlan(context, samples, this.#reach) : doubleBufferedPlan(context, samples);
+    return this.#inPlace
+      ? inPlacePlan(context, samples, this.#inPlace)
+      : doubleBufferedPlan(context, samples);
   }
 }

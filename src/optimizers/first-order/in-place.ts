@@ -19,13 +19,18 @@ import {
   input,
   matmul,
   matrixTranspose,
+  type NamedOutputs,
   type SymbolicTensor,
   squaredNorm,
 } from "../../graph/index.ts";
 import { matmulAttributes } from "../../graph/matmul.ts";
+import { optimize } from "../../graph/optimize.ts";
+import { sinkFactors } from "../../graph/sink.ts";
 import { inputName } from "../../graph/symbolic.ts";
+import type { Arrays } from "../../runtime/session.ts";
 import { allocate, type TypedArray } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
+import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { NEXT, StepProgram } from "../program/step-program.ts";
 import { allocateSpec, batchArrays, traceBatch, traceNamedGradient } from "../program/traced-batch.ts";
 import type { UpdateRule } from "./rule.ts";
@@ -53,76 +58,147 @@ export function stepsInPlace({ model, runtime }: Problem, rule: UpdateRule): boo
   return total >= LARGE && matrices > total / 2;
 }
 
-/** Steps by two programs that overwrite the state. */
-export async function inPlacePlan(context: PlanContext, samples: number, reach: Reach): Promise<StepPlan> {
-  const { problem, rule, state, scalars } = context;
+/** The steps in place of one method. */
+export class InPlace {
+  readonly #context: PlanContext;
+  readonly #names: readonly string[];
+  /** Names of the state that is θ − θ' after a step. */
+  readonly #velocities: readonly string[];
+  /** No velocity is larger; infinite where nobody has looked. */
+  #reach = 0;
+  #taken = 0;
+
+  constructor(context: PlanContext) {
+    this.#context = context;
+    this.#names = [...context.state.specs.keys()];
+    this.#velocities = this.#names.filter((name) => name.startsWith(`${context.rule.displacement!.slot}/`));
+  }
+
+  /** To be called when the state was replaced from outside. */
+  forget(): void {
+    this.#reach = Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Compiles a step in two programs.
+   *
+   * @param outputs what the first one computes beside the gradients
+   * @param gradients times η, or directions in their place, by full name
+   */
+  async compile(
+    outputs: NamedOutputs,
+    gradients: ReadonlyMap<string, SymbolicTensor>,
+    buffers: readonly DoubleBuffer[],
+    arrays: Arrays,
+    options: { readonly hostBytes?: number } = {},
+  ): Promise<InPlaceStep> {
+    const { problem, rule } = this.#context;
+    const handed = handOver(gradients, new Set(this.#names));
+    const steps = updateOutputs(problem, rule, traceSteps(problem, rule, handed.gradients), false);
+    const [between, squaredNorms] = [arraysOf(handed.tensors), arraysOf(handed.squares)];
+    const bound = { ...arrays, ...between, ...squaredNorms };
+    const inPlace = this.#names.map((name): InPlacePair => [NEXT + name, name]);
+    const first = { ...outputs, ...handed.tensors, ...handed.squares };
+    const prepare = await StepProgram.compile(problem, first, buffers, bound, options);
+    const step = await StepProgram.compile(problem, steps, buffers, bound, { ...options, inPlace });
+    const vectors = Object.keys(between).filter((name) => handed.tensors[name].rank < 2);
+    const guard = () =>
+      Object.values(squaredNorms).reduce((sum, [square]) => sum + square, 0) +
+      vectors.reduce((sum, name) => sum + squares(between[name]), 0);
+    return new InPlaceStep(prepare, step, (run) => this.#take(run, guard()));
+  }
+
+  /** ‖θ' − θ‖₂ of the newest step; NaN when asked after the next. */
+  measure(): () => number {
+    const taken = this.#taken;
+    return () => {
+      if (this.#taken !== taken) return Number.NaN;
+      const { current } = this.#context.state;
+      return Math.sqrt(this.#velocities.reduce((sum, name) => sum + squares(current[name]), 0));
+    };
+  }
+
+  async #take(run: () => void | Promise<void>, guard: number): Promise<boolean> {
+    const { rule, scalars, state } = this.#context;
+    const values = Object.fromEntries(Object.entries(scalars).map(([name, [value]]) => [name, value]));
+    const bound = rule.displacement!.carried(values) * this.#reach + guard;
+    const before = bound < ORDINARY ? undefined : state.snapshot();
+    this.#taken++;
+    await run();
+    this.#reach = bound;
+    if (!before) return true;
+    const { current } = state;
+    const finite = this.#names.every((name) => current[name].every(Number.isFinite));
+    if (!finite) for (const [name, { data }] of before) current[name].set(data);
+    this.#reach = this.#velocities.reduce((most, name) => largest(current[name], most), 0);
+    return finite;
+  }
+}
+
+/** A step that has not happened until it is committed. */
+export class InPlaceStep {
+  readonly #prepare: StepProgram;
+  readonly #step: StepProgram;
+  readonly #take: (run: () => void | Promise<void>) => Promise<boolean>;
+
+  constructor(
+    prepare: StepProgram,
+    step: StepProgram,
+    take: (run: () => void | Promise<void>) => Promise<boolean>,
+  ) {
+    this.#prepare = prepare;
+    this.#step = step;
+    this.#take = take;
+  }
+
+  /** Computes all that decides whether the step is to be taken. */
+  run(): void | Promise<void> {
+    return this.#prepare.run();
+  }
+
+  /** Takes the step. @returns false, and the state is as it was, when it leaves the finite numbers */
+  commit(): Promise<boolean> {
+    return this.#take(() => this.#step.run());
+  }
+
+  dispose(): void {
+    this.#prepare.dispose();
+    this.#step.dispose();
+  }
+}
+
+/** A first-order method's steps on batches of one size. */
+export async function inPlacePlan(
+  { problem, state, scalars }: PlanContext,
+  samples: number,
+  inPlace: InPlace,
+): Promise<StepPlan> {
   const traced = traceBatch(problem, samples);
   const rate = input("learningRate", [], problem.dtype);
-  const handed = handOver(traceNamedGradient(problem.likelihood, traced, { factor: rate }));
-  const first = {
-    loss: traceLoss(traced.forward, problem.likelihood, traced.targets),
-    ...handed.tensors,
-    ...handed.squares,
-  };
-  const steps = updateOutputs(problem, rule, traceSteps(problem, rule, handed.gradients), false);
-  const names = [...state.specs.keys()];
-
+  const gradients = traceNamedGradient(problem.likelihood, traced, { factor: rate });
+  const outputs = { loss: traceLoss(traced.forward, problem.likelihood, traced.targets) };
   const batch = batchArrays(traced);
   const loss = allocate(problem.dtype, 1);
-  const arraysOf = (tensors: Readonly<Record<string, SymbolicTensor>>) =>
-    Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, allocateSpec(tensor)]));
-  const [between, squaredNorms] = [arraysOf(handed.tensors), arraysOf(handed.squares)];
-  const arrays = { ...batch, ...between, ...squaredNorms, ...scalars, loss };
-  const prepare = await StepProgram.compile(problem, first, [state], arrays);
-  const overwritten = names.map((name): InPlacePair => [NEXT + name, name]);
-  const step = await StepProgram.compile(problem, steps, [state], arrays, { inPlace: overwritten });
-
-  const velocities = names.filter((name) => name.startsWith(`${rule.displacement!.slot}/`));
-  const vectors = Object.keys(between).filter((name) => handed.tensors[name].rank < 2);
-  const guard = () =>
-    Object.values(squaredNorms).reduce((sum, [square]) => sum + square, 0) +
-    vectors.reduce((sum, name) => sum + squares(between[name]), 0);
-  const measure = () => Math.sqrt(velocities.reduce((sum, name) => sum + squares(state.current[name]), 0));
+  const step = await inPlace.compile(outputs, gradients, [state], { ...batch, ...scalars, loss });
   return {
     batch,
     async take() {
-      const count = ++reach.steps;
-      const norm = () => (reach.steps === count ? measure() : Number.NaN);
-      await prepare.run();
-      if (!Number.isFinite(loss[0])) return stepOutcome(loss[0], false, norm);
-      const values = Object.fromEntries(Object.keys(scalars).map((name) => [name, scalars[name][0]]));
-      const bound = rule.displacement!.carried(values) * reach.velocity + guard();
-      if (bound < ORDINARY) {
-        await step.run();
-        reach.velocity = bound;
-        return stepOutcome(loss[0], true, norm);
-      }
-      const before = state.snapshot();
       await step.run();
-      const finite = names.every((name) => state.current[name].every(Number.isFinite));
-      if (finite) reach.velocity = velocities.reduce((most, name) => largest(state.current[name], most), 0);
-      else for (const [name, { data }] of before) state.current[name].set(data);
-      return stepOutcome(loss[0], finite, norm);
+      const finite = Number.isFinite(loss[0]) && (await step.commit());
+      return stepOutcome(loss[0], finite, inPlace.measure());
     },
-    dispose() {
-      prepare.dispose();
-      step.dispose();
-    },
+    dispose: () => step.dispose(),
   };
 }
 
-/** What the plans of a method know of its state. */
-export interface Reach {
-  /** No velocity is larger; infinite where nobody has looked. */
-  velocity: number;
-  /** Steps tried. */
-  steps: number;
+function arraysOf(tensors: NamedOutputs): Record<string, TypedArray> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, allocateSpec(tensor)]));
 }
 
 /** Gradients in two parts: what one program computes, and how another one makes the gradients of it. */
 interface HandedOver {
   readonly tensors: Record<string, SymbolicTensor>;
-  /** ‖·‖² of what is handed over and of the batch; that of vectors is left to the host, where it is cheaper. */
+  /** ‖·‖² of what is handed over and of what is there already, as the batch is; that of vectors is left to the host, where it is cheaper. */
   readonly squares: Record<string, SymbolicTensor>;
   readonly gradients: ReadonlyMap<string, SymbolicTensor>;
 }
@@ -131,7 +207,9 @@ interface HandedOver {
  * Takes gradients that are matrix products apart. Factors are handed over transposed, features by samples, which is how wide networks
  * keep their activations (see graph/orient.ts).
  */
-function handOver(gradients: ReadonlyMap<string, SymbolicTensor>): HandedOver {
+function handOver(gradients: ReadonlyMap<string, SymbolicTensor>, state: ReadonlySet<string>): HandedOver {
+  // Scalar factors go into a factor of a product where that costs nothing, so that the product is the outermost operation.
+  const simplified = sinkFactors(optimize([...gradients.values()]));
   const tensors: Record<string, SymbolicTensor> = {};
   const squares: Record<string, SymbolicTensor> = {};
   const received = new Map<SymbolicTensor, Received>();
@@ -140,14 +218,16 @@ function handOver(gradients: ReadonlyMap<string, SymbolicTensor>): HandedOver {
     if (known) return known;
     const name = `handed/${received.size}`;
     if (tensor.rank > 1) squares[`square/${received.size}`] = squaredNorm(tensor);
-    const isBatch = inputName(tensor) !== undefined;
-    const sent = transposed && !isBatch ? matrixTranspose(tensor) : tensor;
-    if (!isBatch) tensors[name] = sent;
-    const arrived = isBatch ? tensor : input(name, sent.shape, sent.dtype);
+    const fed = inputName(tensor);
+    const isThere = fed !== undefined && !state.has(fed);
+    const sent = transposed && !isThere ? matrixTranspose(tensor) : tensor;
+    if (!isThere) tensors[name] = sent;
+    const arrived = isThere ? tensor : input(name, sent.shape, sent.dtype);
     received.set(tensor, { tensor: arrived, transposed: sent !== tensor });
     return received.get(tensor)!;
   };
-  const rebuilt = [...gradients].map(([name, gradient]) => {
+  const rebuilt = [...gradients.keys()].map((name, k) => {
+    const gradient = simplified[k];
     const product = gradient.rank === 2 ? matmulAttributes(gradient) : undefined;
     if (!product) return [name, hand(gradient, false).tensor] as const;
     const [a, b] = gradient.inputs.map((factor) => hand(factor, true));

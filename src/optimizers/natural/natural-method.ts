@@ -8,6 +8,7 @@ import type { FisherType } from "../../fisher/index.ts";
 import { lapackInfo } from "../../linalg/index.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../../tensor.ts";
+import { InPlace, InPlaceStep, stepsInPlace } from "../first-order/in-place.ts";
 import type { UpdateRule } from "../first-order/rule.ts";
 import { loadScalars, stateSpecs, stepNorm, updateArrays } from "../first-order/update.ts";
 import type {
@@ -28,7 +29,7 @@ import { reportWithPeaks } from "./block-memory.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DirectionMap } from "./direction-map.ts";
 import type { MovingAverages } from "./moving-averages.ts";
-import { NaturalPlan } from "./natural-plan.ts";
+import { NaturalPlan, type UpdateProgram } from "./natural-plan.ts";
 import { carriedSpecs, type Draws, traceBlocks } from "./traced-blocks.ts";
 
 export interface NaturalSettings {
@@ -65,14 +66,21 @@ export class NaturalMethod implements Method {
   #solutions: { readonly slot: TypedArray; readonly before: TypedArray }[] = [];
   #step = 0;
   readonly #control: StepControl;
+  readonly #inPlace: InPlace | undefined;
+  /** What proposed the step under way. */
+  #proposal: UpdateProgram | undefined;
 
   constructor(problem: Problem, settings: NaturalSettings) {
     this.#problem = problem;
     this.#settings = settings;
     const carried = settings.carry > 0 ? carriedSpecs(problem) : [];
-    this.state = new DoubleBuffer(new Map([...stateSpecs(problem, settings.rule), ...carried]));
+    const inPlace = takesInPlace(problem, settings);
+    this.state = new DoubleBuffer(new Map([...stateSpecs(problem, settings.rule), ...carried]), inPlace);
     this.#control = new StepControl(problem, settings);
-    this.#scalars = { ...updateArrays(problem, settings.rule), ...this.#control.arrays };
+    const { rule } = settings;
+    const scalars = updateArrays(problem, rule);
+    this.#scalars = { ...scalars, ...this.#control.arrays };
+    if (inPlace) this.#inPlace = new InPlace({ problem, rule, state: this.state, scalars });
   }
 
   async prepare(samples: number): Promise<void> {
@@ -109,7 +117,8 @@ export class NaturalMethod implements Method {
     averages.begin();
     const outcome = due ? await this.#refreshAndStep(plan) : await this.#staleStep(plan, kept, averaging);
     const loss = plan.results.loss[0];
-    const norm = outcome.failure === undefined ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
+    const measurable = outcome.failure === undefined && !this.#inPlace;
+    const norm = measurable ? stepNorm(this.#problem, this.state, this.#scalars) : 0;
     let status = judge(loss, norm, outcome, control.damping);
     let length = 1;
     if (!status.startsWith("rejected")) {
@@ -117,12 +126,13 @@ export class NaturalMethod implements Method {
       const verdict = await control.judge(plan, { index: step, loss, draw });
       length = verdict.length;
       status = verdict.status && verdict.status !== "ok" ? verdict.status : status;
+      if (this.#proposal instanceof InPlaceStep && !(await this.#proposal.commit())) status = NOT_FINITE;
     }
 
     const accepted = !status.startsWith("rejected");
     if (accepted) {
       if (due && plan.learns) status = (await this.#observe(plan)) ?? status;
-      this.state.accept();
+      if (!this.#inPlace) this.state.accept();
       if (averaging) averages.accept();
       this.#step++;
     } else {
@@ -133,7 +143,15 @@ export class NaturalMethod implements Method {
     const { damping } = outcome;
     const used = { learningRate: rate, damping, ...(outcome.failure === undefined && control.used) };
     const learningRate = length * used.learningRate;
-    return { step, loss, ...used, learningRate, stepNorm: accepted ? length * norm : 0, accepted, status };
+    const measure = this.#inPlace?.measure() ?? (() => length * norm);
+    let measured = accepted ? undefined : 0;
+    return {
+      ...{ step, loss, ...used, learningRate, accepted, status },
+      get stepNorm() {
+        measured ??= measure();
+        return measured;
+      },
+    };
   }
 
   async direction(batch: Batch, options: DirectionOptions = {}): Promise<NamedTensors> {
@@ -242,6 +260,7 @@ export class NaturalMethod implements Method {
       throw new UsageError(misfit);
     }
     this.#step = Number(values.step);
+    this.#inPlace?.forget();
     this.#control.recall(values);
     this.#plans.clear();
     this.#last = plan;
@@ -272,6 +291,7 @@ export class NaturalMethod implements Method {
     this.#kept = plan;
     this.#control.load(outcome.damping);
     const fresh = await plan.fresh();
+    this.#proposal = fresh;
     const updating = fresh.run();
     if (updating) await updating;
     const failure = plan.averages.refusal(plan.blocks);
@@ -296,6 +316,7 @@ export class NaturalMethod implements Method {
     const update = fresh
       ? await kept.fresh()
       : (plan.staleOf(kept, averaging) ?? (await plan.compileStale(kept, averaging)));
+    this.#proposal = update;
     const running = update.run();
     if (running) await running;
     const failure = averaging ? plan.averages.refusal(plan.blocks) : undefined;
@@ -355,7 +376,8 @@ export class NaturalMethod implements Method {
   }
 
   #newPlan(samples: number, draws: Draws, settings: NaturalSettings, averages: MovingAverages | undefined) {
-    return new NaturalPlan(this.#problem, settings, this.state, this.#scalars, samples, draws, averages);
+    const [problem, scalars] = [this.#problem, this.#scalars];
+    return new NaturalPlan(problem, settings, this.state, scalars, samples, draws, averages, this.#inPlace);
   }
 }
 
@@ -387,6 +409,15 @@ function combine(outcomes: readonly RefreshOutcome[]): RefreshOutcome {
   };
 }
 
+const NOT_FINITE = "rejected: the update is not finite";
+
+/** Whether steps are taken in place: nothing looks at a proposed step before it counts, and its directions are used as they are. */
+function takesInPlace(problem: Problem, settings: NaturalSettings): boolean {
+  const { rule, carry, klClip, stepRule, damping, structure } = settings;
+  const judged = usesNetwork(stepRule) || stepRule.rejectIncrease || damping.every > 0;
+  return !judged && !structure.learns && carry === 0 && klClip === undefined && stepsInPlace(problem, rule);
+}
+
 /** A step's status in words. */
 function judge(
   loss: number,
@@ -396,7 +427,7 @@ function judge(
 ): string {
   if (!Number.isFinite(loss)) return `rejected: the loss is ${loss} at the current parameters`;
   if (failure !== undefined) return `rejected: ${failure}`;
-  if (!Number.isFinite(norm)) return "rejected: the update is not finite";
+  if (!Number.isFinite(norm)) return NOT_FINITE;
   if (retries > 0)
     return `damping raised from ${short(asked)} to ${short(damping)}: a block was not positive definite`;
   return note ?? "ok";

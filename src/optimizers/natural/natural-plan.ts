@@ -21,6 +21,7 @@ import {
   type Tensor,
   type TypedArray,
 } from "../../tensor.ts";
+import type { InPlace, InPlaceStep } from "../first-order/in-place.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { PROPOSED, StepProgram } from "../program/step-program.ts";
@@ -36,7 +37,7 @@ import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "../step-rules/quad
 import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
-import { traceNaturalStep } from "./natural-step.ts";
+import { traceDisplacements, traceNaturalStep } from "./natural-step.ts";
 import { traceObservation, traceProposedLoss } from "./observation.ts";
 import { type Draws, traceBlocks } from "./traced-blocks.ts";
 
@@ -45,6 +46,9 @@ const LOSS_GRADIENTS: FisherType = { type: "empirical", draws: 0 };
 
 /** Refresh batches whose stale programs are kept. */
 const CACHED_STALE_PROGRAMS = 4;
+
+/** A program that proposes a step: in the other side of the double buffer, or to be committed. */
+export type UpdateProgram = StepProgram | InPlaceStep;
 
 export class NaturalPlan {
   readonly samples: number;
@@ -70,10 +74,15 @@ export class NaturalPlan {
   readonly #hostBytes: number;
   readonly #programs = new Map<string, Promise<StepProgram>>();
   /** By the plan whose slots they are bound to, without and with moving averages. */
-  readonly #stale = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
-  readonly #averaging = new BoundedCache<NaturalPlan, StepProgram>(CACHED_STALE_PROGRAMS);
+  readonly #stale = new BoundedCache<NaturalPlan, UpdateProgram>(CACHED_STALE_PROGRAMS);
+  readonly #averaging = new BoundedCache<NaturalPlan, UpdateProgram>(CACHED_STALE_PROGRAMS);
+  readonly #inPlace: InPlace | undefined;
+  #fresh: Promise<UpdateProgram> | undefined;
 
-  /** @param averages those of the method; without them the plan has its own, which start from nothing */
+  /**
+   * @param averages those of the method; without them the plan has its own, which start from nothing
+   * @param inPlace where steps are taken in place
+   */
   constructor(
     problem: Problem,
     settings: NaturalSettings,
@@ -82,8 +91,10 @@ export class NaturalPlan {
     samples: number,
     draws: Draws,
     averages?: MovingAverages,
+    inPlace?: InPlace,
   ) {
     this.#problem = problem;
+    this.#inPlace = inPlace;
     this.#settings = settings;
     this.#state = state;
     this.samples = samples;
@@ -182,11 +193,12 @@ export class NaturalPlan {
   }
 
   /** Update by the fresh direction. */
-  fresh(): Promise<StepProgram> {
-    return this.program("fresh", () => {
+  fresh(): Promise<UpdateProgram> {
+    if (!this.#fresh) {
       const { directions, settled } = this.#freshDirections();
-      return { ...settled, ...this.#update(directions, () => this.#gradientInputs()) };
-    });
+      this.#fresh = this.#compileUpdate(settled, directions, () => this.#gradientInputs(), this.#arrays);
+    }
+    return this.#fresh;
   }
 
   /** The fresh direction itself, without an update. */
@@ -211,11 +223,11 @@ export class NaturalPlan {
    *
    * @param averaging whether the batch enters the moving averages
    */
-  staleOf(kept: NaturalPlan, averaging: boolean): StepProgram | undefined {
+  staleOf(kept: NaturalPlan, averaging: boolean): UpdateProgram | undefined {
     return (averaging ? this.#averaging : this.#stale).get(kept);
   }
 
-  compileStale(kept: NaturalPlan, averaging: boolean): Promise<StepProgram> {
+  compileStale(kept: NaturalPlan, averaging: boolean): Promise<UpdateProgram> {
     const arrays = { ...this.#arrays };
     kept.slots.forEach((slots, b) => {
       for (const [name, array] of Object.entries(slots)) arrays[slotName(b, name)] = array;
@@ -235,14 +247,9 @@ export class NaturalPlan {
       Object.assign(averages, averageOutputs(b, updated));
       collect(directions, block, block.stale(own, { ...slots, ...updated }, allOf(factors, block)));
     });
-    const outputs = {
-      loss: this.#loss(),
-      ...traceBuffers(this.#traced),
-      ...averages,
-      ...this.#update(directions, () => gradient),
-    };
+    const outputs = { loss: this.#loss(), ...traceBuffers(this.#traced), ...averages };
     return (averaging ? this.#averaging : this.#stale).getOrCreate(kept, () =>
-      this.#compile(outputs, arrays),
+      this.#compileUpdate(outputs, directions, () => gradient, arrays),
     );
   }
 
@@ -329,6 +336,7 @@ export class NaturalPlan {
   dispose(): void {
     this.#stale.clear();
     this.#averaging.clear();
+    this.#fresh?.then((compiled) => compiled.dispose()).catch(() => {});
     for (const program of this.#programs.values()) {
       program.then((compiled) => compiled.dispose()).catch(() => {});
     }
@@ -392,8 +400,24 @@ export class NaturalPlan {
     return { directions, settled };
   }
 
-  #update(directions: Directions, gradient: () => Directions) {
-    return traceNaturalStep(this.#problem, this.#settings, this.#traced, directions, gradient);
+  /** A program of the outputs and of the update by the directions. */
+  #compileUpdate(
+    outputs: NamedOutputs,
+    directions: Directions,
+    gradient: () => Directions,
+    arrays: Record<string, TypedArray>,
+  ): Promise<UpdateProgram> {
+    if (this.#inPlace) {
+      const displacements = traceDisplacements(this.#problem, directions);
+      const options = { hostBytes: this.#hostBytes };
+      return this.#inPlace.compile(outputs, displacements, this.#buffers(), arrays, options);
+    }
+    const update = traceNaturalStep(this.#problem, this.#settings, this.#traced, directions, gradient);
+    return this.#compile({ ...outputs, ...update }, arrays);
+  }
+
+  #buffers(): DoubleBuffer[] {
+    return [this.#state, this.averages.buffer];
   }
 
   /** A program on this batch, compiled when it is first asked for. */
@@ -410,8 +434,8 @@ export class NaturalPlan {
     outputs: Record<string, SymbolicTensor>,
     arrays: Record<string, TypedArray>,
   ): Promise<StepProgram> {
-    const buffers = [this.#state, this.averages.buffer];
-    return StepProgram.compile(this.#problem, outputs, buffers, arrays, { hostBytes: this.#hostBytes });
+    const options = { hostBytes: this.#hostBytes };
+    return StepProgram.compile(this.#problem, outputs, this.#buffers(), arrays, options);
   }
 }
 

@@ -62,6 +62,12 @@ export function traceNaturalStep(
   return { ...results, ...updateOutputs(problem, rule, scaleUpdates(updates, scale)) };
 }
 
+/** η times the directions, for steps in place. */
+export function traceDisplacements({ dtype }: Problem, directions: Directions): Directions {
+  const rate = input("learningRate", [], dtype);
+  return mapNodes(directions, (node) => multiply(node, rate));
+}
+
 interface TracedUpdates {
   readonly updates: Updates;
   readonly chosen?: Chosen;
@@ -76,9 +82,11 @@ function givenUpdates(
   traced: TracedBatch,
   directions: Directions,
 ): TracedUpdates {
-  const rate = input("learningRate", [], problem.dtype);
-  const scaled = mapNodes(directions, (node) => multiply(node, rate));
-  const updates = traceSteps(problem, rule, rule.scaled ? scaled : directions);
+  const updates = traceSteps(
+    problem,
+    rule,
+    rule.scaled ? traceDisplacements(problem, directions) : directions,
+  );
   if (!usesNetwork(stepRule)) return { updates };
   const steps = new Map([...updates].map(([name, { step }]) => [name, step] as const));
   return { updates, change: outputChange(traced, steps) };
