@@ -108,10 +108,11 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
       const weights = multiply(reshape(solved, [rows]), 1 / samples);
       const scale = reciprocal(slots.damping);
       return scores.map((layer, l) => {
-        const correction = corrections(layer, weights);
-        return factors
-          ? correctedGradient(layer, correction, factors[l], scale)
-          : correctedVector(layer, correction, gradient[l], scale);
+        if (!factors) return correctedVector(layer, corrections(layer, weights), gradient[l], scale);
+        // A sample's only row is weighted where the rows of both batches are.
+        if (layer.rowsPerSample === 1)
+          return correctedGradient(layer, layer.deltas, factors[l], scale, weights);
+        return correctedGradient(layer, corrections(layer, weights), factors[l], scale);
       });
     },
   };

@@ -21,6 +21,7 @@ import {
   constant,
   matmul,
   multiply,
+  negate,
   reshape,
   type SymbolicTensor,
   subtract,
@@ -97,17 +98,25 @@ export function corrections(kept: KeptScores, u: SymbolicTensor): SymbolicTensor
   return reshape(matmul(weights, deltasBySample), [samples, outputs]);
 }
 
-/** s·(g − Dᵀā) for a number s. */
+/**
+ * s·(g − Dᵀā) for a number s and D = diag(u)·D'.
+ *
+ * @param correction D', (N, O)
+ * @param u (N); ones where left out
+ */
 export function correctedGradient(
   kept: LayerScores,
   correction: SymbolicTensor,
   batch: LayerScores,
   s: SymbolicTensor,
+  u?: SymbolicTensor,
 ): LayerVector {
   const [samples, batchSamples] = [kept.inputs.shape[0], batch.inputs.shape[0]];
   const rows = batchSamples + samples;
-  const signs = Float64Array.from({ length: rows }, (_, n) => (n < batchSamples ? 1 / batchSamples : -1));
-  const weights = multiply(constant(signs, [rows], kept.deltas.dtype), s);
+  const { dtype } = kept.deltas;
+  const means = constant(new Float64Array(batchSamples).fill(1 / batchSamples), [batchSamples], dtype);
+  const minus = u ? negate(u) : constant(new Float64Array(samples).fill(-1), [samples], dtype);
+  const weights = multiply(concatenate([means, minus]), s);
   const deltas = concatenate([batch.deltas, correction]);
   const inputs = concatenate([batch.inputs, kept.inputs]);
   const weighted = multiply(deltas, reshape(weights, [rows, 1]));
