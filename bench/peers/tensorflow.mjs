@@ -23,7 +23,7 @@ const targets =
     : tf.tensor2d(problem.targets, [samples, widths.at(-1)]);
 
 /** Weights are kept as (in, out), so that the forward pass needs no transposition. */
-const layers = problem.layers.map(({ weight, bias, inputs: width, units }, l) => ({
+const layers = problem.layers.map(({ shape: [units, width], weight, bias }, l) => ({
   weight: tf.variable(tf.transpose(tf.tensor2d(weight, [units, width])), true, `weight${l}`),
   bias: tf.variable(tf.tensor1d(bias), true, `bias${l}`),
   activation: l < problem.layers.length - 1 ? problem.activation : "linear",
