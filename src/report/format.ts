@@ -44,10 +44,15 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
 
-/** One value of an option: `0.01`, `exact`, `{"initial":1,"policy":"levenberg-marquardt"}`. */
+/** One value of an option: `0.01`, `exact`, `initial 1, policy levenberg-marquardt`. */
 export function formatOption(value: unknown): string {
   if (typeof value === "number") return String(value);
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+  if (typeof value === "string") return value;
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return JSON.stringify(value) ?? String(value);
+  return Object.entries(value)
+    .map(([name, part]) => `${name} ${formatOption(part)}`)
+    .join(", ");
 }
 
 /** A label of a logarithmic axis: `0.001`, `20`, `2×10⁻⁵`. */
