@@ -1,6 +1,6 @@
 /**
- * Steps of large dense networks in place: half the memory, and a tenth less time, for every number that a step writes beside the old
- * one has to be fetched into the cache first.
+ * Steps of large dense networks in place: half the memory, and on 784-1000-1000-10 a tenth less time (docs/performance.md), for every
+ * number that a step writes beside the old one has to be fetched into the cache first.
  *
  * A step that is rejected must leave the state as it was, bit for bit, so nothing may be overwritten before it is known that the
  * step will be accepted. The step is therefore two programs. The first computes the loss and the gradients, those of weight
@@ -37,7 +37,7 @@ import type { UpdateRule } from "./rule.ts";
 import { type PlanContext, type StepPlan, stepOutcome } from "./step-plan.ts";
 import { traceSteps, updateOutputs } from "./update.ts";
 
-/** Parameters from which on a step in place is faster than one beside. */
+/** Parameters from which on steps are taken in place; chosen, not measured: smaller networks have little memory to save. */
 const LARGE = 100_000;
 /** What a displacement may be without a closer look. */
 const ORDINARY = 1e30;
