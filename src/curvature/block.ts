@@ -54,18 +54,28 @@ export interface RefreshOutcome {
   readonly failure?: string;
 }
 
-/** A block whose system is solved on the host by repeated products with its matrix. */
+/** A block whose system is solved by programs that replace the same tensors again and again, driven by the host. */
 export interface IterativeSolve {
   /** The block's gradient as the flat slot `gradient`, traced on every batch. */
   flatten(gradient: readonly LayerVector[]): SymbolicTensor;
-  /** F̃·v for a flat vector (P), traced. */
-  operator(vector: SymbolicTensor, slots: SlotSymbols): SymbolicTensor;
+  /** The tensors that iterations replace. */
+  readonly iterates: Readonly<Record<string, SlotSpec>>;
+  /** Their first values, traced from the slots. */
+  start(slots: SlotSymbols): SlotSymbols;
+  /** Their next values. */
+  next(iterates: SlotSymbols, slots: SlotSymbols): SlotSymbols;
   /** Reads the slot `gradient` and writes the slot `solution`. */
-  solve(
-    apply: (vector: Float64Array) => Promise<Float64Array>,
-    slots: SlotArrays,
-    damping: number,
-  ): Promise<RefreshOutcome>;
+  solve(iterations: Iterations, slots: SlotArrays, damping: number): Promise<RefreshOutcome>;
+}
+
+/** The programs of an {@link IterativeSolve} on two sets of its iterates: one is current, the other is written. */
+export interface Iterations {
+  start(): void | Promise<void>;
+  next(): void | Promise<void>;
+  /** Makes what was written last the current set. */
+  accept(): void;
+  readonly current: SlotArrays;
+  readonly proposed: SlotArrays;
 }
 
 /** What a block learns of a step: the batch of the refresh once more, at the parameters that the step proposes. */
@@ -126,6 +136,6 @@ export interface CurvatureBlock {
   readonly factored?: boolean;
   /** Present when the block learns from the step that a refresh led to. */
   readonly observation?: StepObservation;
-  /** Present when every step needs the host; directions then read what it wrote. */
+  /** Present when every step solves anew; directions then read the slot `solution`. */
   readonly iterative?: IterativeSolve;
 }

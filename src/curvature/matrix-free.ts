@@ -29,10 +29,11 @@ import {
   type SymbolicTensor,
   slice,
   substitute,
+  sum,
   vjp,
 } from "../graph/index.ts";
 import type { CurvatureBlock, SlotArrays, SlotSymbols } from "./block.ts";
-import { type ConjugateGradientOptions, iterativeBlock } from "./conjugate-gradient.ts";
+import { type ConjugateGradientOptions, iterativeBlock, type MatrixProduct } from "./conjugate-gradient.ts";
 import { linearScores } from "./images.ts";
 import { type OutputMetric, outputMetricProduct } from "./output-metric.ts";
 import type { Structure, TracedNetwork } from "./structure.ts";
@@ -75,19 +76,23 @@ export function matrixFreeStructure(
       }
       return result;
     };
-    const operator = (vector: SymbolicTensor, slots: SlotSymbols) => {
+    const operator = (vector: SymbolicTensor, slots: SlotSymbols): MatrixProduct => {
       const nodes = specs.map((_, k) => slots[`parameter.${k}`]);
       const parameters = new Map(named.map((name, k) => [name, nodes[k]]));
       const { outputs, taps, noise: drawn } = network.model.forward(slots.inputs, parameters, network.pass);
       const [along] = jvp([outputs], nodes, cutFlat(vector, specs));
       const weighted = outputMetricProduct(metric, network, outputs, along);
-      const product = vjp([outputs], [multiply(weighted, 1 / samples)], nodes);
-      const joined = concatenate(product.map((part) => reshape(part, [-1])));
       const kept = new Map([
         ...taps.map((tap, l) => [tap.preactivations, slots[`preactivations.${l}`]] as const),
         ...drawn.map((node, k) => [node, slots[`noise.${k}`]] as const),
       ]);
-      return substitute([joined], kept)[0];
+      return {
+        curvature: substitute([multiply(sum(multiply(along, weighted)), 1 / samples)], kept)[0],
+        back(scale) {
+          const product = vjp([outputs], [multiply(weighted, multiply(scale, 1 / samples))], nodes);
+          return substitute([concatenate(product.map((part) => reshape(part, [-1])))], kept)[0];
+        },
+      };
     };
     return iterativeBlock(name, layers, solve, {
       dimension: specs.reduce((total, { size }) => total + size, 0),

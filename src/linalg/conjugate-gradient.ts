@@ -43,90 +43,126 @@ export interface ConjugateGradientResult {
   readonly status: ConjugateGradientStatus;
 }
 
+/** What decides how a solve goes on from an iterate x, r = b − (A + shift·I) x. */
+export interface IterateNumbers {
+  /** ‖r‖². */
+  readonly squaredResidual: number;
+  /** rᵀM⁻¹r. */
+  readonly weight: number;
+  /** φ(x) = −½ xᵀ(b + r); read by the relative-progress test alone. */
+  readonly objective: number;
+}
+
+/** The vectors of a solve, on the host or in the memory of a program. */
+export interface Recurrence {
+  /** Sets out from the first iterate. */
+  start(): Promise<IterateNumbers & { readonly squaredNorm: number }>;
+  /** Proposes the next iterate; `curvature` is pᵀ(A + shift·I)p, `finite` whether all of x is. */
+  step(): Promise<IterateNumbers & { readonly curvature: number; readonly finite: boolean }>;
+  /** Makes the proposed iterate the current one. */
+  accept(): void;
+}
+
+export interface StoppingRules extends Pick<ConjugateGradientOptions, "relativeProgress"> {
+  readonly maxIterations: number;
+  readonly tolerance: number;
+}
+
+/** Steps until a rule or a breakdown ends it; the current iterate is then the last good one. */
+export async function runRecurrence(
+  recurrence: Recurrence,
+  { maxIterations, tolerance, relativeProgress }: StoppingRules,
+): Promise<Omit<ConjugateGradientResult, "solution">> {
+  const { squaredNorm, ...first } = await recurrence.start();
+  if (!Number.isFinite(squaredNorm + first.squaredResidual)) {
+    return { status: "not finite", iterations: 0, residual: 1 };
+  }
+  if (squaredNorm === 0) return { status: "converged", iterations: 0, residual: 0 };
+  const history: number[] = [];
+  let numbers: IterateNumbers = first;
+  for (let iterations = 0; ; iterations++) {
+    const residual = Math.sqrt(numbers.squaredResidual / squaredNorm);
+    const end = (status: ConjugateGradientStatus) => ({ status, iterations, residual });
+    if (residual <= tolerance) return end("converged");
+    if (relativeProgress !== undefined) {
+      history.push(numbers.objective);
+      if (stalled(history, relativeProgress)) return end("no more progress");
+    }
+    if (iterations >= maxIterations) return end("iteration limit reached");
+    if (!Number.isFinite(numbers.weight)) return end("not finite");
+    if (numbers.weight <= 0) return end("not positive definite");
+    const next = await recurrence.step();
+    if (!Number.isFinite(next.curvature)) return end("not finite");
+    if (next.curvature <= 0) return end("not positive definite");
+    if (!next.finite || !Number.isFinite(next.squaredResidual)) return end("not finite");
+    recurrence.accept();
+    numbers = next;
+  }
+}
+
 /** Solves (A + shift·I) x = b; the status says how it ended, nothing throws but a wrong option and the caller's own maps. */
 export async function conjugateGradient(
   apply: LinearMap,
   b: Float64Array,
   options: ConjugateGradientOptions = {},
 ): Promise<ConjugateGradientResult> {
-  const {
-    maxIterations = b.length,
-    tolerance = 1e-10,
-    relativeProgress,
-    preconditioner,
-    shift = 0,
-  } = options;
+  const { maxIterations = b.length, tolerance = 1e-10, relativeProgress } = options;
+  const { preconditioner, initial, shift = 0 } = options;
   requireOption(maxIterations >= 0, "maxIterations", maxIterations);
   requireOption(tolerance >= 0, "tolerance", tolerance);
   requireOption(shift >= 0 && shift < Infinity, "shift", shift);
   const n = b.length;
-  let solution = new Float64Array(n);
-  const norm = Math.sqrt(dot(b, b));
-  const end = (status: ConjugateGradientStatus, iterations: number, residual: number) => ({
-    solution,
-    iterations,
-    residual,
-    status,
-  });
-  if (!Number.isFinite(norm)) return end("not finite", 0, 1);
-  if (norm === 0) return end("converged", 0, 0);
-
-  let residual = b.slice();
-  let residualNorm = norm;
-  const { initial } = options;
-  if (initial !== undefined) {
-    if (initial.length !== n) {
-      throw new RangeError(`invalid initial: ${initial.length} numbers (must be ${n})`);
-    }
-    const product = await apply(initial);
-    for (let index = 0; index < n; index++) residual[index] -= product[index] + shift * initial[index];
-    residualNorm = Math.sqrt(dot(residual, residual));
-    if (!Number.isFinite(residualNorm) || !allFinite(initial)) return end("not finite", 0, 1);
-    solution.set(initial);
+  if (initial !== undefined && initial.length !== n) {
+    throw new RangeError(`invalid initial: ${initial.length} numbers (must be ${n})`);
   }
-
   const direction = new Float64Array(n);
-  let nextSolution = new Float64Array(n);
-  let nextResidual = new Float64Array(n);
-  const history: number[] = [];
+  let current = { solution: new Float64Array(n), residual: b.slice() };
+  let proposed = { solution: new Float64Array(n), residual: new Float64Array(n) };
+  let z: Float64Array = current.residual;
+  let weight = 0;
   let previous = 0;
-  for (let iteration = 0; ; iteration++) {
-    if (residualNorm <= tolerance * norm) return end("converged", iteration, residualNorm / norm);
-    if (relativeProgress !== undefined) {
-      history.push(quadratic(solution, residual, b));
-      if (stalled(history, relativeProgress)) {
-        return end("no more progress", iteration, residualNorm / norm);
+  const numbersOf = async ({ solution, residual }: typeof current, squaredResidual: number) => {
+    z = preconditioner ? await preconditioner(residual) : residual;
+    weight = preconditioner ? dot(residual, z) : squaredResidual;
+    const objective = relativeProgress === undefined ? 0 : quadratic(solution, residual, b);
+    return { squaredResidual, weight, objective };
+  };
+  const recurrence: Recurrence = {
+    async start() {
+      if (initial !== undefined && allFinite(initial)) {
+        const product = await apply(initial);
+        for (let k = 0; k < n; k++) current.residual[k] -= product[k] + shift * initial[k];
+        current.solution.set(initial);
+      } else if (initial !== undefined) {
+        current.residual.fill(Number.NaN);
       }
-    }
-    if (iteration >= maxIterations) return end("iteration limit reached", iteration, residualNorm / norm);
-
-    const z = preconditioner ? await preconditioner(residual) : residual;
-    const weight = preconditioner ? dot(residual, z) : residualNorm * residualNorm;
-    if (!Number.isFinite(weight)) return end("not finite", iteration, residualNorm / norm);
-    if (weight <= 0) return end("not positive definite", iteration, residualNorm / norm);
-    const squaredLength = turn(direction, z, iteration === 0 ? 0 : weight / previous);
-    previous = weight;
-
-    const product = await apply(direction);
-    const curvature = dot(direction, product) + shift * squaredLength;
-    if (!Number.isFinite(curvature)) return end("not finite", iteration, residualNorm / norm);
-    if (curvature <= 0) return end("not positive definite", iteration, residualNorm / norm);
-    const step = weight / curvature;
-    let squaredNorm = 0;
-    let probe = 0; // NaN as soon as an element of the solution is not finite
-    for (let index = 0; index < n; index++) {
-      const x = solution[index] + step * direction[index];
-      const r = residual[index] - step * (product[index] + shift * direction[index]);
-      nextSolution[index] = x;
-      nextResidual[index] = r;
-      squaredNorm += r * r;
-      probe += x * 0;
-    }
-    if (!Number.isFinite(squaredNorm + probe)) return end("not finite", iteration, residualNorm / norm);
-    [solution, nextSolution] = [nextSolution, solution];
-    [residual, nextResidual] = [nextResidual, residual];
-    residualNorm = Math.sqrt(squaredNorm);
-  }
+      const squaredResidual = dot(current.residual, current.residual);
+      return { squaredNorm: dot(b, b), ...(await numbersOf(current, squaredResidual)) };
+    },
+    async step() {
+      const squaredLength = turn(direction, z, previous === 0 ? 0 : weight / previous);
+      previous = weight;
+      const product = await apply(direction);
+      const curvature = dot(direction, product) + shift * squaredLength;
+      const step = weight / curvature;
+      let squaredResidual = 0;
+      let probe = 0; // NaN as soon as an element of the solution is not finite
+      for (let k = 0; k < n; k++) {
+        const x = current.solution[k] + step * direction[k];
+        const r = current.residual[k] - step * (product[k] + shift * direction[k]);
+        proposed.solution[k] = x;
+        proposed.residual[k] = r;
+        squaredResidual += r * r;
+        probe += x * 0;
+      }
+      return { curvature, finite: probe === 0, ...(await numbersOf(proposed, squaredResidual)) };
+    },
+    accept() {
+      [current, proposed] = [proposed, current];
+    },
+  };
+  const ended = await runRecurrence(recurrence, { maxIterations, tolerance, relativeProgress });
+  return { solution: current.solution, ...ended };
 }
 
 /** direction ← z + carry · direction; returns its squared length. */

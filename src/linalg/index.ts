@@ -11,6 +11,8 @@ export {
   type ConjugateGradientStatus,
   conjugateGradient,
   type LinearMap,
+  type Recurrence,
+  runRecurrence,
 } from "./conjugate-gradient.ts";
 export {
   type DampedCholeskyOptions,

@@ -222,12 +222,12 @@ export class DirectionMap {
     const flat = { [slotName(b, "gradient")]: iterative!.flatten(gradient) };
     const flatten = await compile(this.#problem.runtime, flat);
     const binding = flatten.bind(feeds, slotArrays(this.#plan, b));
-    const operator = await this.#plan.operator(b);
+    const iterations = await this.#plan.iterations(b);
     const slots = this.#plan.slots[b];
     const solve = async () => {
       await binding.run();
       for (const name of memory) slots[name].fill(0); // no warm start: the order must not matter
-      const { failure } = await iterative!.solve(operator, slots, this.damping);
+      const { failure } = await iterative!.solve(iterations, slots, this.damping);
       if (failure !== undefined) throw new RunError(failure);
     };
     return { flatten, solve };

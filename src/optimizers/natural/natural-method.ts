@@ -343,7 +343,8 @@ export class NaturalMethod implements Method {
       if (!iterative) continue;
       const slot = plan.slots[b].solution;
       this.#solutions.push({ slot, before: slot.slice() });
-      outcomes.push(await iterative.solve(await plan.operator(b), plan.slots[b], this.#control.damping));
+      const iterations = await plan.iterations(b);
+      outcomes.push(await iterative.solve(iterations, plan.slots[b], this.#control.damping));
     }
     return combine(outcomes);
   }

@@ -35,6 +35,7 @@ import {
 } from "../program/traced-batch.ts";
 import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "../step-rules/quadratic-model.ts";
 import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
+import { CompiledIterations } from "./iterations.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import { traceDisplacements, traceNaturalStep } from "./natural-step.ts";
@@ -73,6 +74,8 @@ export class NaturalPlan {
   /** What refreshes take in float64. */
   readonly #hostBytes: number;
   readonly #programs = new Map<string, Promise<StepProgram>>();
+  /** By the number of the block. */
+  readonly #iterations = new Map<number, Promise<CompiledIterations>>();
   /** By the plan whose slots they are bound to, without and with moving averages. */
   readonly #stale = new BoundedCache<NaturalPlan, UpdateProgram>(CACHED_STALE_PROGRAMS);
   readonly #averaging = new BoundedCache<NaturalPlan, UpdateProgram>(CACHED_STALE_PROGRAMS);
@@ -314,30 +317,22 @@ export class NaturalPlan {
     });
   }
 
-  /** F̃·v of an iterative block, by two flat arrays. */
-  async operator(b: number): Promise<(vector: Float64Array) => Promise<Float64Array>> {
-    const { dtype } = this.#problem;
-    const dimension = this.slots[b].gradient.length;
-    this.#arrays[`${b}/vector`] ??= allocate(dtype, dimension);
-    this.#arrays[`${b}/product`] ??= allocate(dtype, dimension);
-    const program = await this.program(`operator ${b}`, () => {
-      const vector = input(`${b}/vector`, [dimension], dtype);
-      return { [`${b}/product`]: this.blocks[b].iterative!.operator(vector, this.slotInputs(b)) };
-    });
-    const product = new Float64Array(dimension);
-    return async (vector) => {
-      this.#arrays[`${b}/vector`].set(vector);
-      await program.run();
-      product.set(this.#arrays[`${b}/product`]);
-      return product;
-    };
+  /** What the solve of an iterative block repeats. */
+  iterations(b: number): Promise<CompiledIterations> {
+    let iterations = this.#iterations.get(b);
+    if (!iterations) {
+      const [block, slots] = [this.blocks[b], this.slotInputs(b)];
+      iterations = CompiledIterations.compile(this.#problem, block, slots, this.#arrays, this.#hostBytes);
+      this.#iterations.set(b, iterations);
+    }
+    return iterations;
   }
 
   dispose(): void {
     this.#stale.clear();
     this.#averaging.clear();
     this.#fresh?.then((compiled) => compiled.dispose()).catch(() => {});
-    for (const program of this.#programs.values()) {
+    for (const program of [...this.#programs.values(), ...this.#iterations.values()]) {
       program.then((compiled) => compiled.dispose()).catch(() => {});
     }
   }
