@@ -10,8 +10,8 @@ import { type LoadedProblem, readProblem } from "./problem.ts";
 import { ProfilingRuntime, type StepProfile } from "./profile.ts";
 import { serve } from "./serve.ts";
 
-/** A period of steps that would take longer is cut short. */
-const LONGEST_PERIOD_SECONDS = 60;
+/** A period of steps that would take longer is cut short: what conjugate gradients take grows as training on one batch goes on. */
+const LONGEST_PERIOD_SECONDS = 10;
 /** Steps without a refresh whose kernels are profiled, fewer in a short period. */
 const PROFILED_STEPS = 30;
 

@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import * as graph from "../../src/graph/index.ts";
 import { customMetric, exactNgd, hessianFree, type Optimizer } from "../../src/index.ts";
+import { conjugateGradient } from "../../src/linalg/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import {
@@ -14,7 +15,7 @@ import {
   randomBatch,
   trainerOf,
 } from "../conformance/networks.ts";
-import { assertNear, flatten, layoutOf } from "../conformance/reference.ts";
+import { assertNear, flatten, layoutOf, product, project } from "../conformance/reference.ts";
 
 let runtime: Runtime;
 before(async () => {
@@ -89,6 +90,22 @@ describe("hessianFree", () => {
     }
   });
 
+  it("follows the iterates of conjugate gradients on the dense matrix, where it is cut short", async () => {
+    const plan = { features: 4, hidden: [5], outputs: 3, bias: true, samples: 7, seed: 3 } as const;
+    const network = networkOf({ ...plan, activation: "tanh", likelihood: "categorical" });
+    const batch = randomBatch(network, 7, 1);
+    const trainer = await trainerOf(runtime, network, exact());
+    const layout = layoutOf(trainer.getParameters());
+    const gradient = flatten(layout, await trainer.gradient(batch));
+    const fisher = project(await trainer.fisher(batch, "exact"), layout, "full");
+    trainer.dispose();
+    const apply = (vector: Float64Array) => product(fisher, vector);
+    for (const iterations of [1, 2, 5, 9]) {
+      const { solution } = await conjugateGradient(apply, gradient, { maxIterations: iterations, shift: damping });
+      assertNear(await directionOf(network, hessianFree({ damping, iterations })), solution, 1e-7, `${iterations}`);
+    }
+  });
+
   it("checks its options", () => {
     assert.throws(
       () => hessianFree({ iterations: 0 }),
@@ -133,6 +150,20 @@ describe("customMetric", () => {
       return graph.subtract(graph.multiply(column, unit), graph.matmul(column, row));
     };
     await agree(likelihood("categorical"), () => customMetric({ damping, metric: { hessian } }), exact);
+  });
+
+  it("stops where the user's matrix is not positive definite, and says so", async () => {
+    const plan = { features: 3, hidden: [4], outputs: 2, bias: true, samples: 6, seed: 2 } as const;
+    const network = networkOf({ ...plan, activation: "tanh", likelihood: "gaussian" });
+    const divergence = (f: graph.SymbolicTensor, other: graph.SymbolicTensor) =>
+      graph.negate(euclidean(f, other));
+    const trainer = await trainerOf(runtime, network, customMetric({ damping: 1e-3, metric: { divergence } }));
+    const before = flatten(layoutOf(trainer.getParameters()), trainer.getParameters());
+    const { accepted, status } = await trainer.step(randomBatch(network, 6, 1));
+    assert.equal(accepted, false);
+    assert.equal(status, "rejected: conjugate gradients broke down: not positive definite");
+    assert.deepEqual(flatten(layoutOf(trainer.getParameters()), trainer.getParameters()), before);
+    trainer.dispose();
   });
 
   it("refuses what is no metric", async () => {
