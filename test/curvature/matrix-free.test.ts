@@ -93,7 +93,7 @@ describe("hessianFree", () => {
   it("follows the iterates of conjugate gradients on the dense matrix, where it is cut short", async () => {
     const plan = { features: 4, hidden: [5], outputs: 3, bias: true, samples: 7, seed: 3 } as const;
     const network = networkOf({ ...plan, activation: "tanh", likelihood: "categorical" });
-    const batch = randomBatch(network, 7, 1);
+    const batch = randomBatch(network, network.samples, network.seed);
     const trainer = await trainerOf(runtime, network, exact());
     const layout = layoutOf(trainer.getParameters());
     const gradient = flatten(layout, await trainer.gradient(batch));
@@ -101,8 +101,16 @@ describe("hessianFree", () => {
     trainer.dispose();
     const apply = (vector: Float64Array) => product(fisher, vector);
     for (const iterations of [1, 2, 5, 9]) {
-      const { solution } = await conjugateGradient(apply, gradient, { maxIterations: iterations, shift: damping });
-      assertNear(await directionOf(network, hessianFree({ damping, iterations })), solution, 1e-7, `${iterations}`);
+      const { solution } = await conjugateGradient(apply, gradient, {
+        maxIterations: iterations,
+        shift: damping,
+      });
+      assertNear(
+        await directionOf(network, hessianFree({ damping, iterations })),
+        solution,
+        1e-7,
+        `${iterations}`,
+      );
     }
   });
 
@@ -157,7 +165,11 @@ describe("customMetric", () => {
     const network = networkOf({ ...plan, activation: "tanh", likelihood: "gaussian" });
     const divergence = (f: graph.SymbolicTensor, other: graph.SymbolicTensor) =>
       graph.negate(euclidean(f, other));
-    const trainer = await trainerOf(runtime, network, customMetric({ damping: 1e-3, metric: { divergence } }));
+    const trainer = await trainerOf(
+      runtime,
+      network,
+      customMetric({ damping: 1e-3, metric: { divergence } }),
+    );
     const before = flatten(layoutOf(trainer.getParameters()), trainer.getParameters());
     const { accepted, status } = await trainer.step(randomBatch(network, 6, 1));
     assert.equal(accepted, false);
