@@ -59,7 +59,7 @@ export interface Dynamics {
   readonly metric: string;
   /** α where Θ̄ = αI at the training points. */
   readonly alpha?: number;
-  /** The learning rate of the fastest convergence: 1/α, or 2/(μ_max + μ_min). */
+  /** The learning rate of the fastest convergence: 1/α, or 2/(μ_max + μ_min) over the positive eigenvalues of Θ̄. */
   readonly optimalRate: number;
   /** f_t; t is whole where steps overshoot, and any number ≥ 0 elsewhere. */
   at(step: number, learningRate: number): Prediction;
@@ -237,10 +237,11 @@ async function decomposedCourse(
     test: test && columns.test(product(test, weighted(weight))),
   });
   const spread = largest - values[0];
+  const least = values.find((value) => value > 0) ?? largest;
   const dynamics: Dynamics = {
     metric,
     alpha: spread <= ISOTROPIC * largest ? (largest + values[0]) / 2 : undefined,
-    optimalRate: 2 / (largest + values[0]),
+    optimalRate: 2 / (largest + least),
     at: (step, rate) => predict((value) => progressOver(value, rate, step)),
     limit: () => predict((value) => (value > 0 ? 1 / value : 0)),
   };

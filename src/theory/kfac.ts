@@ -103,7 +103,7 @@ export async function kfacDynamics(
   const kernel = await kfacKernel(train, test, options);
   if (kernel.failure !== undefined) return kernel;
   const { rates } = kernel;
-  const [least, most] = [Math.min(...rates), Math.max(...rates)];
+  const [least, most] = [rates.reduce((a, b) => Math.min(a, b)), rates.reduce((a, b) => Math.max(a, b))];
   const weighted = (weight: (rate: number) => number): KernelMatrix => {
     return kernelMatrix(
       rates.length,
