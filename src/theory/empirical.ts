@@ -19,6 +19,7 @@
  *
  * Differs from the paper: Θ is not divided by N.
  */
+import { requireMemory } from "../curvature/solver.ts";
 import { gramMatrix, type LayerScores } from "../fisher/index.ts";
 import {
   add,
@@ -29,6 +30,7 @@ import {
   type SymbolicTensor,
   sliceAxis,
 } from "../graph/index.ts";
+import { availableMemory } from "../memory.ts";
 import type { Tensor } from "../tensor.ts";
 import { type EvaluationOptions, evaluateJacobian, type FiniteNetwork } from "./finite.ts";
 import { type KernelMatrix, kernelMatrix, weightedSum } from "./matrix.ts";
@@ -51,15 +53,21 @@ export interface EmpiricalResult {
   readonly test?: EmpiricalKernels;
 }
 
+export interface EmpiricalOptions extends EvaluationOptions {
+  /** Bytes that the kernels may take; default three quarters of the free memory. */
+  readonly memoryLimit?: number;
+}
+
 /**
  * @param inputs training points, (N, …inputShape); @param test test points, (N', …inputShape)
  * @throws UsageError where a layer with parameters is not dense
+ * @throws MemoryError with the estimate where kernels exceed the limit
  */
 export async function empiricalKernels(
   network: FiniteNetwork,
   inputs: Tensor,
   test?: Tensor,
-  options: EvaluationOptions = {},
+  { memoryLimit = availableMemory(), ...options }: EmpiricalOptions = {},
 ): Promise<EmpiricalResult> {
   const count = inputs.shape[0];
   const total = count + (test?.shape[0] ?? 0);
@@ -69,6 +77,9 @@ export async function empiricalKernels(
     network,
     points,
     ({ scores: { layers }, outputs }) => {
+      const each = count * total * (2 * outputs.shape[1] ** 2 + 1);
+      const bytes = 8 * (layers.length + 1) * each;
+      requireMemory(`kernels of ${total} points`, bytes, memoryLimit, "fewer points");
       const traced: NamedOutputs[] = layers.map((layer, l) => {
         names.push(layer.layer);
         const train = pointsOf(layer, 0, count);

@@ -24,11 +24,16 @@ export {
   operatorDynamics,
   type Prediction,
 } from "./dynamics.ts";
-export { type EmpiricalKernels, type EmpiricalResult, empiricalKernels } from "./empirical.ts";
+export {
+  type EmpiricalKernels,
+  type EmpiricalOptions,
+  type EmpiricalResult,
+  empiricalKernels,
+} from "./empirical.ts";
 export { type JacobianFactors, jacobianFactors, type LayerFactors } from "./factors.ts";
 export type { EvaluationOptions, FiniteNetwork } from "./finite.ts";
 export { applyForster, type ForsterOptions, type ForsterResult, forsterTransform } from "./forster.ts";
-export { type Isotropy, isotropy, layerWiseKernel } from "./isotropy.ts";
+export { type Isotropy, isotropy, type LayerWiseKernel, layerWiseKernel } from "./isotropy.ts";
 export { analyticKernels, type LayerKernels } from "./kernels.ts";
 export {
   type KfacKernel,

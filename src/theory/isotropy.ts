@@ -46,19 +46,25 @@ export async function isotropy(kernel: KernelMatrix): Promise<Isotropy | { reado
   return { values, condition: singular ? Infinity : largest / values[0], alpha };
 }
 
+export interface LayerWiseKernel {
+  /** Θ̄ at the training points, (M, M). */
+  readonly train: KernelMatrix;
+  readonly failure?: undefined;
+}
+
 /**
  * Θ̄ of the layer-wise metrics at the training points, from Θ_1 … Θ_L.
  *
  * @param coupling Σ; default `"identity"`, block-diagonal; `"ones"` is the exact Fisher
  * @param damping λ ≥ 0; default 0
- * @returns (M, M), or in words why there is none: without damping, a Σ that couples layers needs invertible kernels
+ * @returns Θ̄, or in words why there is none: without damping, a Σ that couples layers needs invertible kernels
  */
 export async function layerWiseKernel(
   layers: readonly KernelMatrix[],
   samples: number,
   coupling: CouplingOption = "identity",
   damping = 0,
-): Promise<KernelMatrix | { readonly failure: string }> {
+): Promise<LayerWiseKernel | { readonly failure: string }> {
   requireOption(damping >= 0 && damping < Infinity, "damping", damping, ">= 0");
   if (coupling === "ones" && layers.length > 1) {
     return layerWiseKernel([weightedSum(layers)], samples, "identity", damping);
@@ -86,7 +92,7 @@ export async function layerWiseKernel(
     );
     projections.push(product(half, transposed(basis)));
   }
-  return weightedSum(projections, weights);
+  return { train: weightedSum(projections, weights) };
 }
 
 async function coupledKernel(
@@ -94,7 +100,7 @@ async function coupledKernel(
   samples: number,
   sigma: Float64Array,
   damping: number,
-): Promise<KernelMatrix | { readonly failure: string }> {
+): Promise<LayerWiseKernel | { readonly failure: string }> {
   const count = layers.length;
   const order = layers[0].shape[0];
   const total = count * order;
@@ -123,5 +129,5 @@ async function coupledKernel(
       kernelMatrix(order, order, right.slice(l * order * order, (l + 1) * order * order)),
     );
   });
-  return weightedSum(parts, new Float64Array(count).fill(1 / samples));
+  return { train: weightedSum(parts, new Float64Array(count).fill(1 / samples)) };
 }

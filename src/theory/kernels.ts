@@ -19,7 +19,10 @@
  * Differs from the paper: no kernel is divided by N (its eq. 6 has Θ/N), and none by a norm of the inputs; where a formula needs 1/N, the
  * code that uses it says so.
  */
+import { requireMemory } from "../curvature/solver.ts";
 import { UsageError } from "../errors.ts";
+import { allFinite } from "../linalg/matrix.ts";
+import { availableMemory } from "../memory.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
 import { dualActivation } from "./activations.ts";
 import { type KernelMatrix, kernelMatrix } from "./matrix.ts";
@@ -44,9 +47,13 @@ export interface LayerKernels {
  *
  * @param inputs (N, M_0); @param others (N', M_0), the rows where given
  * @throws UsageError when the network or the inputs are not valid
+ * @throws MemoryError with the estimate where it exceeds three quarters of the free memory
  */
 export function analyticKernels(network: WideNetwork, inputs: Tensor, others?: Tensor): LayerKernels {
   checkNetwork(network);
+  const pairs = inputs.shape[0] * (others ?? inputs).shape[0];
+  const bytes = 8 * (5 * network.depth + 1) * pairs;
+  requireMemory(`kernels of ${pairs} pairs of points`, bytes, availableMemory(), "tiledKernels");
   const columns = readPoints("inputs", inputs);
   const rows = others ? readPoints("others", others, columns.features) : columns;
   const a0 = new Float64Array(rows.count * columns.count);
@@ -81,9 +88,12 @@ export function readPoints(name: string, { shape, data }: Tensor, features = sha
     const must = features === undefined ? "(points, features)" : `(points, ${features})`;
     throw new UsageError(`invalid ${name}: shape ${formatShape(shape)} (must be ${must})`);
   }
-  const wrong = data.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0) throw new UsageError(`invalid ${name}: ${data[wrong]} (must be finite numbers)`);
-  return { count: shape[0], features, data: Float64Array.from(data) };
+  const values = new Float64Array(data);
+  if (!allFinite(values)) {
+    const wrong = values.find((value) => !Number.isFinite(value));
+    throw new UsageError(`invalid ${name}: ${wrong} (must be finite numbers)`);
+  }
+  return { count: shape[0], features, data: values };
 }
 
 /** x·x'/M_0 of two points. */
@@ -136,16 +146,19 @@ export function recursion(
   const dual = dualActivation(activation);
   const [weight, bias] = [sigmaW ** 2, sigmaB ** 2];
   const columns = along[0].length;
+  const size = a0.length;
   const A = [a0];
   const Q: Float64Array[] = [];
   const derivatives: Float64Array[] = [];
   for (let layer = 0; layer < depth; layer++) {
-    const q = A[layer].map((value) => weight * value + bias);
+    const a = A[layer];
+    const q = new Float64Array(size);
+    for (let k = 0; k < size; k++) q[k] = weight * a[k] + bias;
     Q.push(q);
     if (layer === depth - 1) break;
-    const covariance = new Float64Array(q.length);
-    const derivative = new Float64Array(q.length);
-    for (let row = 0, k = 0; k < q.length; row++) {
+    const covariance = new Float64Array(size);
+    const derivative = new Float64Array(size);
+    for (let row = 0, k = 0; k < size; row++) {
       const own = down[layer][row];
       for (let column = 0; column < columns; column++, k++) {
         const other = along[layer][column];
@@ -157,9 +170,17 @@ export function recursion(
     derivatives.push(derivative);
   }
   const B: Float64Array[] = new Array(depth);
-  B[depth - 1] = new Float64Array(a0.length).fill(1);
+  B[depth - 1] = new Float64Array(size).fill(1);
   for (let layer = depth - 2; layer >= 0; layer--) {
-    B[layer] = B[layer + 1].map((value, k) => weight * value * derivatives[layer][k]);
+    const [after, derivative] = [B[layer + 1], derivatives[layer]];
+    const b = new Float64Array(size);
+    for (let k = 0; k < size; k++) b[k] = weight * after[k] * derivative[k];
+    B[layer] = b;
   }
-  return { A, Q, B, layers: B.map((b, layer) => b.map((value, k) => value * Q[layer][k])) };
+  const layers = B.map((b, layer) => {
+    const [q, theta] = [Q[layer], new Float64Array(size)];
+    for (let k = 0; k < size; k++) theta[k] = b[k] * q[k];
+    return theta;
+  });
+  return { A, Q, B, layers };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { dense, sequential, tanh } from "../../src/index.ts";
+import { conv2d, dense, flatten, sequential, tanh } from "../../src/index.ts";
 import { openRuntime, type Runtime } from "../../src/runtime/runtime.ts";
 import {
   analyticKernels,
@@ -118,6 +118,22 @@ describe("empirical kernels", () => {
       }
     }
     assertClose(train.theta.data, expected.data, 0.06);
+  });
+
+  it("refuse with the number what would not fit, and layers that are not dense", async () => {
+    const model = sequential([dense(2)]).build([3]);
+    const own = { model, parameters: initialValues(model, 1) };
+    await assert.rejects(
+      empiricalKernels(own, randomMatrix(100, 3, 1), undefined, { runtime, memoryLimit: 1000 }),
+      /kernels of 100 points needs 1\.4 MiB, the limit is 1000 B/,
+    );
+    const images = sequential([conv2d(2, { kernel: 1 }), flatten(), dense(1)]).build([1, 2, 2]);
+    const network = { model: images, parameters: initialValues(images, 1) };
+    const points = { shape: [2, 1, 2, 2], data: new Float64Array(8) };
+    await assert.rejects(
+      empiricalKernels(network, points, undefined, { runtime }),
+      /takes dense layers only/,
+    );
   });
 
   it("float32 computes the same to its precision", async () => {

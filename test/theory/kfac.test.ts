@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { forsterTransform, kfacDynamics, kfacKernel } from "../../src/theory/index.ts";
+import { createTrainer, gaussian, kfac } from "../../src/index.ts";
+import {
+  empiricalKernels,
+  finiteNetwork,
+  forsterTransform,
+  initialValues,
+  kfacDynamics,
+  kfacKernel,
+} from "../../src/theory/index.ts";
 import {
   type KernelMatrix,
   kernelMatrix,
@@ -85,6 +93,37 @@ describe("K-FAC in function space", () => {
       assertClose(kernel.test!.data, expected.test.data, 1e-9, "test");
     });
   }
+
+  it("kfac() moves outputs by −ηΘ̄(f_0 − y), the last layer's part included", async () => {
+    const model = finiteNetwork({ depth: 3, activation: "erf", sigmaW: 1.2 }, 10);
+    const [x, y, test] = [randomMatrix(N, 7, 1), randomMatrix(N, 1, 2), randomMatrix(TEST, 7, 3)];
+    const learningRate = 1e-6;
+    const trainer = await createTrainer({
+      ...{ model, inputShape: [7], likelihood: gaussian(), batchSize: N, dtype: "float64", seed: 4 },
+      optimizer: kfac({ learningRate, damping: 1e-16, fisher: "exact" }),
+    });
+    const built = model.build([7]);
+    const kernels = await empiricalKernels({ model: built, parameters: initialValues(built, 4) }, x, test);
+    const bar = await kfacKernel(
+      { A: kernels.train.Q, B: kernels.train.B },
+      { A: kernels.test!.Q, B: kernels.test!.B },
+    );
+    assert.ok(bar.failure === undefined, bar.failure);
+    try {
+      assert.ok((await trainer.step({ inputs: x, targets: y })).accepted);
+      const residual = weightedSum([kernels.train.outputs, y], [1, -1]);
+      const change = (after: ArrayLike<number>, before: KernelMatrix) =>
+        before.data.map((value, k) => (after[k] - value) / learningRate);
+      const train = residual.data.map((value, n) => -bar.rates[n] * value);
+      assert.ok(bar.rates.every((rate) => Math.abs(rate - (2 * N + 1)) < 1e-9));
+      // Curvature of f over a step of 1e-6, and √λ = 1e-8 beside the smallest eigenvalues of the factors.
+      assertClose(change((await trainer.predict(x)).data, kernels.train.outputs), train, 1e-3);
+      const elsewhere = product(bar.test!, residual).data.map((value) => -value);
+      assertClose(change((await trainer.predict(test)).data, kernels.test!.outputs), elsewhere, 1e-3);
+    } finally {
+      trainer.dispose();
+    }
+  });
 
   it("f_t follows the recursion, point by point where rates differ", async () => {
     const layers = randomLayers([2, 6, 5], 100);
