@@ -2,7 +2,7 @@
  * Dual activations: what a wide layer does to the covariance of its pre-activations.
  *
  * Source: Y. Cho & L. Saul, Kernel methods for deep learning (2009) for ReLU; C. Williams, Computing with infinite networks
- * (1997) for erf; [Karakida20 §3] for their use. With (u, u') normal, of mean zero, variances q and q' and covariance s,
+ * (1997) for erf; [Karakida20] for their use. With (u, u') normal, of mean zero, variances q and q' and covariance s,
  *
  *   covariance  E[φ(u)φ(u')]       ReLU  √(qq')/(2π)·(√(1 − c²) + c(π − arccos c)),  c = s/√(qq')
  *                                  erf   (2/π)·arcsin(2s/√((1 + 2q)(1 + 2q')))

@@ -1,7 +1,7 @@
 /**
  * Predicted training of wide networks in function space.
  *
- * Source: [Karakida20 §3 and theorem 4.1]. With the mean squared loss (1/2N) Σ‖y − f‖² and a kernel that does not change, every method is
+ * Source: [Karakida20 eq. 6, eq. 9, corollary 4.2]. With the mean squared loss (1/2N) Σ‖y − f‖² and a kernel that does not change, every method is
  *
  *   f_{t+1}(x') = f_t(x') − η Θ̄(x', x)(f_t − y)
  *   f_t(x') = f_0(x') + Θ̄(x', x) Θ̄⁻¹ (I − (I − ηΘ̄)ᵗ)(y − f_0)

@@ -1,7 +1,7 @@
 /**
  * Kernels of a network of finite width, at the values its parameters have.
  *
- * Source: [Karakida20 §3]; score rows and their Gram matrices are those of training ([Soori21 eq. 5], `src/fisher`). With ā_l the inputs of layer l
+ * Source: [Karakida20]; score rows and their Gram matrices are those of training ([Soori21 eq. 5], `src/fisher`). With ā_l the inputs of layer l
  * as its weights see them (σ_w/√M_{l−1} h_{l−1}, and σ_b for the bias, in the NTK parameterization) and δ_l = ∂f/∂u_l,
  *
  *   Q_l = ā_l' ā_lᵀ,   B_l = δ_l' δ_lᵀ,   Θ_l = J_l' J_lᵀ = B_l ⊙ Q_l,   Θ = Σ_l Θ_l

@@ -1,12 +1,12 @@
 /**
  * Forster's transformation: inputs turned so that XᵀX ∝ I with rows of norm one.
  *
- * Source: J. Forster, A linear lower bound on the unbounded error probabilistic communication complexity (2002), theorem 4.1: vectors
+ * Source: J. Forster, A linear lower bound on the unbounded error probabilistic communication complexity (2002): vectors
  * in general position, N ≥ M_0, have an invertible T with
  *
  *   x̃_n = T x_n/‖T x_n‖,   Σ_n x̃_n x̃_nᵀ = (N/M_0) I
  *
- * [Karakida20 §4.3] needs it for K-FAC with M_0 < N: all diagonal elements of X̃(X̃ᵀX̃)⁻¹X̃ᵀ are M_0/N then. T is found by turns: whitening
+ * [Karakida20] needs it for K-FAC with M_0 < N: all diagonal elements of X̃(X̃ᵀX̃)⁻¹X̃ᵀ are M_0/N then. T is found by turns: whitening
  * X ← X (M_0/N XᵀX)^{−½}, rows to norm one, and again; a fixed point of both is what is sought (it is Tyler's M-estimator of scatter).
  *
  * | symbol     | field         | shape       |

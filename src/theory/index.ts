@@ -33,7 +33,7 @@ export {
 export { type JacobianFactors, jacobianFactors, type LayerFactors } from "./factors.ts";
 export type { EvaluationOptions, FiniteNetwork } from "./finite.ts";
 export { applyForster, type ForsterOptions, type ForsterResult, forsterTransform } from "./forster.ts";
-export { type Isotropy, isotropy, type LayerWiseKernel, layerWiseKernel } from "./isotropy.ts";
+export { type Isotropy, isotropy } from "./isotropy.ts";
 export { analyticKernels, type LayerKernels } from "./kernels.ts";
 export {
   type KfacKernel,
@@ -43,6 +43,11 @@ export {
   kfacKernel,
 } from "./kfac.ts";
 export { exactDynamics, layerWiseDynamics } from "./layer-wise.ts";
+export {
+  type LayerWiseKernel,
+  type LayerWiseKernelOptions,
+  layerWiseKernel,
+} from "./layer-wise-kernel.ts";
 export { type KernelMatrix, kernelMatrix } from "./matrix.ts";
 export { finiteNetwork, initialValues, type WideNetwork } from "./network.ts";
 export { linearizedParameters } from "./parameters.ts";

@@ -1,7 +1,7 @@
 /**
  * Kernels of infinitely wide networks, layer by layer.
  *
- * Source: A. Jacot et al., Neural tangent kernel (2018); [Karakida20 §3]. From A_0(x, x') = x·x'/M_0, for l = 1 … L,
+ * Source: A. Jacot et al., Neural tangent kernel (2018); [Karakida20]. From A_0(x, x') = x·x'/M_0, for l = 1 … L,
  *
  *   Q_l = σ_w² A_{l−1} + σ_b²            covariance of the pre-activations u_l
  *   A_l = E[φ(u)φ(u')],  K_l = E[φ'(u)φ'(u')],  (u, u') ~ N(0, Q_l)                          ({@link dualActivation})

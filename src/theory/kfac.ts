@@ -1,7 +1,7 @@
 /**
  * Predicted training by K-FAC, of networks with one output and no biases.
  *
- * Source: [Karakida20 §4.3]. A layer's block is a Kronecker product of the covariances of its derivatives and inputs, F̃_l = (1/N) δᵀδ ⊗ (1/N) aᵀa. As
+ * Source: [Karakida20], with K-FAC of [Martens15]. A layer's block is a Kronecker product of the covariances of its derivatives and inputs, F̃_l = (1/N) δᵀδ ⊗ (1/N) aᵀa. As
  * X'(XᵀX)⁺Xᵀ = X'Xᵀ(XXᵀ)⁺, it acts between points through kernels alone:
  *
  *   Θ̄(x', x) = N Σ_{l<L} (B_l(x', x)B_l⁺) ⊙ (A_{l−1}(x', x)A_{l−1}⁺) + A_{L−1}(x', x)A_{L−1}⁺
@@ -21,8 +21,8 @@
  *
  * Factors of the A_l and B_l cancel, so that `Q` of {@link empiricalKernels} without biases serves as `A`.
  *
- * Differs from the paper: its table has N before the last layer too, and α = NL; `lastLayerWeight: N` gives that. What the definition
- * gives for one output, and what `kfac()` does, is 1, the default.
+ * Differs from the paper: as its formula was handed down to us, N stands before the last layer's part too, and α = NL; `lastLayerWeight: N` gives
+ * that. What the definition gives for one output, and what `kfac()` does (a test compares them), is 1, the default.
  */
 
 import { UsageError } from "../errors.ts";

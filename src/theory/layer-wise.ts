@@ -1,7 +1,7 @@
 /**
  * Predicted training by exact natural gradient and by layer-wise natural gradient with coupling Σ.
  *
- * Source: [Karakida20 theorem 4.1, eq. 15–17], zero damping (the limit λ → 0, which is the pseudo-inverse):
+ * Source: [Karakida20 eq. 9, eq. 15, corollary 4.2], zero damping (the limit λ → 0, which is the pseudo-inverse):
  *
  *   exact       Θ̄ = Θ(x', x)Θ⁻¹,  α = 1
  *   layer-wise  Θ̄ = Σ_l w_l Θ_l(x', x)Θ_l⁻¹,  w = Σ⁻¹1,  α = Σ_l w_l

@@ -1,7 +1,7 @@
 /**
  * Predicted parameters: where training moves θ while the Jacobian does not change.
  *
- * Source: [Karakida20 §3, eq. 10] for the exact Fisher; the same steps for the others. Every update is a combination of the rows of J, so
+ * Source: [Karakida20 eq. 9] for the exact Fisher; the same steps for the others. Every update is a combination of the rows of J, so
  *
  *   θ_t,l = θ_0,l + J_lᵀ u_l(t)
  *

@@ -52,6 +52,15 @@ function jacobian({ inputs, deltas }: LayerFactors, from = 0, to = deltas.shape[
   return result;
 }
 
+/** Matrices of equal height side by side. */
+function beside(blocks: readonly KernelMatrix[]): KernelMatrix {
+  const rows = blocks[0].shape[0];
+  const data = Array.from({ length: rows }, (_, q) =>
+    blocks.flatMap(({ shape, data }) => [...data.subarray(q * shape[1], (q + 1) * shape[1])]),
+  ).flat();
+  return kernelMatrix(rows, data.length / rows, Float64Array.from(data));
+}
+
 /** Σ over units of (1/N) J_o' M_o Jᵀ_o, with M_o some inverse of F_o = (1/N) J_oᵀJ_o. */
 function overUnits(
   rows: JacobianFactors,
@@ -191,21 +200,12 @@ describe("metrics of finite networks in function space", () => {
     await assert.rejects(diagonalKernel("diagonal", train, { damping: -1, runtime }), /invalid damping: -1/);
   });
 
-  it("layer-wise equals the dense (1/N) J (F̃ + λI)⁻¹ Jᵀ", async () => {
-    for (const { name, network, x, train } of await specimens()) {
-      const { train: kernels } = await empiricalKernels(network, x, undefined, { runtime });
+  it("layer-wise equals the dense (1/N) J' (F̃ + λI)⁺ Jᵀ, at test points too", async () => {
+    for (const { name, network, x, test, train, others } of await specimens()) {
+      const kernels = await empiricalKernels(network, x, test, { runtime });
       const blocks = train.layers.map((layer) => jacobian(layer));
       const along = blockDiagonal(blocks);
       const rows = blocks[0].shape[0];
-      const whole = kernelMatrix(
-        rows,
-        along.shape[1],
-        Float64Array.from(
-          Array.from({ length: rows }, (_, q) =>
-            blocks.flatMap(({ shape, data }) => [...data.subarray(q * shape[1], (q + 1) * shape[1])]),
-          ).flat(),
-        ),
-      );
       const count = blocks.length;
       const ones = kernelMatrix(count, count, new Float64Array(count * count).fill(1));
       for (const [coupling, sigma] of [
@@ -216,11 +216,19 @@ describe("metrics of finite networks in function space", () => {
         for (const damping of coupling === "tridiagonal" ? [0.05] : [0, 0.05]) {
           const metric = product(product(transposed(along), kronecker(sigma, identity(rows))), along);
           const fisher = weightedSum([metric, identity(along.shape[1])], [1 / 6, damping]);
-          const expected = product(product(whole, pseudoInverse(fisher)), transposed(whole));
-          const bar = await layerWiseKernel(kernels.layers, 6, coupling, damping);
+          const inverse = pseudoInverse(fisher);
+          const between = (from: JacobianFactors) => {
+            const left = beside(from.layers.map((layer) => jacobian(layer)));
+            return product(product(left, inverse), transposed(beside(blocks))).data.map((value) => value / 6);
+          };
+          const bar = await layerWiseKernel(kernels.train.layers, 6, {
+            ...{ coupling, damping },
+            test: kernels.test!.layers,
+          });
           assert.ok(bar.failure === undefined, bar.failure);
-          const scaled = expected.data.map((value) => value / 6);
-          assertClose(bar.train.data, scaled, 1e-6, `${coupling}, λ = ${damping}, ${name}`);
+          const what = `${coupling}, λ = ${damping}, ${name}`;
+          assertClose(bar.train.data, between(train), 1e-6, what);
+          assertClose(bar.test!.data, between(others), 1e-6, `${what}, test`);
         }
       }
     }
@@ -287,10 +295,14 @@ describe("isotropy", () => {
   it("a coupling without damping needs invertible kernels, and says so", async () => {
     const whole = randomKernels(4, 1, 6, 2).train;
     const deficient = randomKernels(4, 1, 2, 3).train;
-    const bar = await layerWiseKernel([whole, whole, whole], 4, "tridiagonal");
+    const bar = await layerWiseKernel([whole, whole, whole], 4, { coupling: "tridiagonal" });
     assert.ok(bar.failure === undefined, bar.failure);
     assertClose(bar.train.data, identity(4).data, 1e-9);
-    const refused = await layerWiseKernel([whole, deficient, whole], 4, "tridiagonal");
+    await assert.rejects(
+      layerWiseKernel([whole, whole], 4, { coupling: "tridiagonal" }),
+      /singular with 2 layers/,
+    );
+    const refused = await layerWiseKernel([whole, deficient, whole], 4, { coupling: "tridiagonal" });
     assert.match(refused.failure!, /kernel of layer 2: singular.*damping > 0/);
   });
 });
