@@ -13,8 +13,8 @@
  * | M         | `width`           | units of every hidden layer                       |
  *
  * Differs from the paper: σ_b = 0 (the default) means that there are no biases at all, which is the same function and the same
- * kernel. Inputs are not normalized here: the first layer divides by √M_0 too, so A_0(x, x') = x·x'/M_0 whatever the length of x, and the
- * paper's ‖x‖ = 1 is ‖x‖² = M_0 here, or a σ_w of the first layer √M_0 times smaller.
+ * kernel. Inputs are taken as they are: the first layer divides by √M_0 as the others do, so that A_0(x, x') = x·x'/M_0 whatever the length
+ * of x; rows with ‖x‖² = M_0 have A_0(x, x) = 1.
  */
 import { requireOption } from "../errors.ts";
 import * as graph from "../graph/index.ts";
