@@ -7,14 +7,13 @@ import type { GrowthPlan } from "../experiments/growth-curve.ts";
 import { growthMethods, growthOptimizer } from "../experiments/growth-methods.ts";
 import { formatBytes, formatSeconds } from "../report/format.ts";
 import { describeGrowth, growthMarkdown, growthTables, leftOutLines } from "../report/growth-tables.ts";
-import { openRuntime } from "../runtime/runtime.ts";
 import { writeFileAtomically } from "../training/atomic-file.ts";
 import { createRunFolder, writeReport } from "../training/run-folder.ts";
 import { commaSeparated, integer, positiveInteger, positiveIntegers, positiveNumber } from "./arguments.ts";
 import { watchInterrupts } from "./interrupts.ts";
 import { type Output, openOutput } from "./output.ts";
 import { openProgress, type Progress } from "./progress.ts";
-import { describeEnvironment, reproducingCommand } from "./report-file.ts";
+import { environmentLines, reproducingCommand } from "./report-file.ts";
 import { renderTable } from "./table.ts";
 
 const examples = `
@@ -133,15 +132,6 @@ function planOf(options: GrowthOptions): GrowthPlan {
   const { widths = preset.widths, depths = preset.depths, seconds = preset.seconds } = options;
   const { timeLimit = preset.timeLimit, memoryLimit = preset.memoryLimit, batchSize, seed } = options;
   return { methods, widths, depths, batchSize, seed, seconds, timeLimit, memoryLimit: memoryLimit * 2 ** 30 };
-}
-
-async function environmentLines(): Promise<string[]> {
-  const runtime = await openRuntime();
-  try {
-    return describeEnvironment(runtime);
-  } finally {
-    runtime.dispose();
-  }
 }
 
 async function measure(plan: GrowthPlan, output: Output, signal: AbortSignal) {

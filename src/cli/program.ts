@@ -8,6 +8,7 @@ import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
 import { addMethodsCommand } from "./methods.ts";
 import { allowClosedPipes } from "./output.ts";
+import { addReproduceCommand } from "./reproduce.ts";
 import { addResumeCommand } from "./resume.ts";
 import { addTrainCommand } from "./train.ts";
 import { natgradVersion } from "./version.ts";
@@ -57,6 +58,7 @@ function buildProgram(args: readonly string[]): Command {
   addDataCommand(program);
   addResumeCommand(program, args);
   addInspectCommand(program, args);
+  addReproduceCommand(program);
   addBenchCommand(program, args);
   addDoctorCommand(program);
   return program;

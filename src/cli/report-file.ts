@@ -2,6 +2,7 @@
 import { cpus } from "node:os";
 import { type DataSplit, inputCount } from "../data/index.ts";
 import { lapackInfo } from "../linalg/index.ts";
+import { openRuntime } from "../runtime/runtime.ts";
 import { type ReportContext, type RunRecord, writeReport } from "../training/run-folder.ts";
 import { evaluationNotices } from "./run.ts";
 import { natgradVersion } from "./version.ts";
@@ -42,6 +43,16 @@ export function describeEnvironment(engine: { describe(): string[] }): string[] 
     library ? `LAPACK: ${version ?? library}` : `LAPACK: none (${reason})`,
     `${cpus()[0]?.model.trim() ?? "unknown processor"}`,
   ];
+}
+
+/** The same where no trainer is at hand. */
+export async function environmentLines(): Promise<string[]> {
+  const runtime = await openRuntime();
+  try {
+    return describeEnvironment(runtime);
+  } finally {
+    runtime.dispose();
+  }
 }
 
 /** The command as it was typed, quoted for a shell, with the seed where it was left out. */

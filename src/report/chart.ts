@@ -12,6 +12,8 @@ export interface Series {
   index: number;
   solid: Point[];
   dashed?: Point[];
+  /** Symbols on their own, beside a line that has none then: what was measured beside what was predicted. */
+  points?: Point[];
   /** Ends with a cross, and does not stretch the axes. */
   diverged: boolean;
 }
@@ -94,8 +96,10 @@ function drawLines(
   const title = ({ x, y }: Point) =>
     `${series.label}: ${formatNumber(y)} (${axis.label} ${axis.integer ? x : formatNumber(x)})`;
   const inside = ({ y }: Point) => y >= floor && y <= ceiling;
-  const marked = solid.length <= mostSymbols ? solid.slice(0, -1).filter(inside) : [];
-  const end = solid.slice(-1).map(({ x, y }) => ({ x, y: Math.max(floor, Math.min(y, ceiling)) }));
+  const own = series.points && finite(series.points, floor).filter(inside);
+  const marked = own ?? (solid.length <= mostSymbols ? solid.slice(0, -1).filter(inside) : []);
+  const last = own ? [] : solid.slice(-1);
+  const end = last.map(({ x, y }) => ({ x, y: Math.max(floor, Math.min(y, ceiling)) }));
   const symbols = { x: "x", y: "y", stroke: color, strokeWidth: 1.5, title } as const;
   return [
     Plot.line(thin(finite(series.dashed ?? [], floor), longestLine), {
@@ -116,7 +120,7 @@ function drawLabels({ series, width, palette }: Chart, x: ScaleOptions, y: Scale
   const toY = Plot.scale({ y });
   const [bottom, top] = y.range;
   const ends = series.flatMap((one) => {
-    const end = finite(one.solid, y.domain[0]).at(-1);
+    const end = finite(one.solid.length > 0 ? one.solid : (one.points ?? []), y.domain[0]).at(-1);
     if (end === undefined) return [];
     const pixel = Math.min(bottom, Math.max(top, toY.apply(end.y)));
     return [{ series: one, endX: Math.min(x.range[1], toX.apply(end.x)), pixel }];
@@ -181,14 +185,14 @@ function axisLabel({ label, scale }: Axis) {
 }
 
 function xValues({ series }: Chart): number[] {
-  return series.flatMap(({ solid, dashed = [] }) => [...solid, ...dashed]).map(({ x }) => x);
+  return series.flatMap(allPoints).map(({ x }) => x);
 }
 
 /** What the vertical axis must show: all of the runs that ended well; of a diverged run only what is near them. */
 function yValues({ series, y }: Chart): number[] {
   const values = (chosen: Series[]) =>
     chosen
-      .flatMap(({ solid, dashed = [] }) => [...solid, ...dashed])
+      .flatMap(allPoints)
       .map((point) => point.y)
       .filter((value) => Number.isFinite(value) && (y.scale === "linear" || value > 0));
   const healthy = values(series.filter(({ diverged }) => !diverged));
@@ -196,6 +200,10 @@ function yValues({ series, y }: Chart): number[] {
   if (healthy.length === 0) return others;
   const limit = 3 * Math.max(...healthy.map(Math.abs));
   return [...healthy, ...others.filter((value) => Math.abs(value) <= limit)];
+}
+
+function allPoints({ solid, dashed = [], points = [] }: Series): Point[] {
+  return [...solid, ...dashed, ...points];
 }
 
 /** The finite points; on a logarithmic axis a loss of exactly 0 sits on the floor. */

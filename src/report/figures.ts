@@ -7,13 +7,13 @@ import { type Palette, pagePalette, schemes } from "./palette.ts";
 import type { Point } from "./scales.ts";
 import { headline, higherIsBetter, type Summary, summarize } from "./summary.ts";
 
-/** A chart drawn twice, so that its text keeps its size on a phone. */
+/** A chart drawn twice, so that its text keeps its size on a phone; a picture that has little text is drawn once. */
 export interface Figure {
   title: string;
   /** What the reader must know to read it; may be empty. */
   note: string;
   wide: string;
-  narrow: string;
+  narrow?: string;
 }
 
 type Draft = Pick<Chart, "title" | "description" | "series" | "x" | "y"> & { note: string };

@@ -49,8 +49,7 @@ ${sections}
 function figure({ title, note, wide, narrow }: Figure): Html {
   return html`<figure>
 <h3>${title}</h3>
-<div class="wide">${new Html(wide)}</div>
-<div class="narrow">${new Html(narrow)}</div>
+${narrow === undefined ? new Html(wide) : html`<div class="wide">${new Html(wide)}</div>\n<div class="narrow">${new Html(narrow)}</div>`}
 <figcaption>${note}</figcaption>
 </figure>
 `;

@@ -28,6 +28,7 @@ thead th { vertical-align: bottom; color: var(--muted); font-weight: 500; font-s
 tbody th { font-weight: 600; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead .number { white-space: normal; }
+.against { color: var(--mistake); }
 .best { color: var(--accent); }
 .diverged td, .diverged th { color: var(--muted); }
 .group th { padding-top: 18px; }

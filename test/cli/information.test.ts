@@ -21,6 +21,7 @@ describe("commands that only tell", () => {
       "data fetch",
       "bench",
       "bench growth",
+      "reproduce",
       "doctor",
     ];
     const helps = commands.map((command) => natgrad(folder, [...command.split(" "), "--help"]));

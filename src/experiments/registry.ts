@@ -1,0 +1,18 @@
+/** The experiments, in the order of lists and of the gallery. A new one is a file beside this and a line here. */
+import { nearest, UsageError } from "../errors.ts";
+import type { Experiment } from "./experiment.ts";
+import { johnsonFigure1 } from "./johnson-fig1.ts";
+import { johnsonInvariance } from "./johnson-invariance.ts";
+
+export const experiments: readonly Experiment[] = [johnsonFigure1, johnsonInvariance];
+
+/** @throws UsageError in one line, with the nearest id or all of them */
+export function findExperiment(id: string): Experiment {
+  const found = experiments.find((experiment) => experiment.id === id);
+  if (found) return found;
+  const ids = experiments.map((experiment) => experiment.id);
+  const near = nearest(id, ids);
+  throw new UsageError(
+    `unknown experiment "${id}"; ${near ? `did you mean "${near}"?` : `known ones: ${ids.join(", ")}`}`,
+  );
+}
