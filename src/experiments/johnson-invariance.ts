@@ -140,7 +140,7 @@ function lossChart(all: readonly Trajectories[]) {
   return {
     id: "losses",
     title: "Training loss in both parameterizations",
-    note: "Lines: the network as it is. Symbols: with fixed affine maps before its layers; on the line where the method is invariant.",
+    note: "Lines: the network as it is. Symbols: with fixed affine maps before its layers; on the line where the method is invariant. Training starts near the network that made the targets: from PyTorch's initial weights undamped natural-gradient steps run off, and rounding errors with them (gaps up to 2e-3).",
     x: { label: "step", scale: "linear", integer: true },
     y: { label: "loss", scale: "log" },
     series: shown.map(({ label, losses, otherLosses }) => ({

@@ -49,8 +49,11 @@ const methods = {
   },
   unitwiseNgd: { options: undamped, invariant: "yes: the maps act on every unit alike" },
   kfac: { options: undamped, invariant: "yes", drawn: true },
-  quasiDiagonalNgd: { options: { ...undamped, damping: 1e-3 }, invariant: "no: keeps the diagonal" },
-  diagonalNgd: { options: { ...undamped, damping: 1e-3 }, invariant: "no: keeps the diagonal" },
+  quasiDiagonalNgd: {
+    options: { ...undamped, damping: 1e-3 },
+    invariant: "no: keeps the diagonal; λ = 0.001",
+  },
+  diagonalNgd: { options: { ...undamped, damping: 1e-3 }, invariant: "no: keeps the diagonal; λ = 0.001" },
   adam: { options: { learningRate: 0.02 }, invariant: "no", drawn: true },
   sgd: { options: { learningRate: 0.05, momentum: 0 }, invariant: "no", drawn: true },
 } as const satisfies Record<string, Pick<TrainedMethod, "options" | "invariant"> & { drawn?: boolean }>;
