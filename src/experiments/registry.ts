@@ -3,9 +3,15 @@ import { nearest, UsageError } from "../errors.ts";
 import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
+import { tengradInverses } from "./tengrad-inverses.ts";
 import { tengradTable1 } from "./tengrad-table1.ts";
 
-export const experiments: readonly Experiment[] = [johnsonFigure1, johnsonInvariance, tengradTable1];
+export const experiments: readonly Experiment[] = [
+  johnsonFigure1,
+  johnsonInvariance,
+  tengradTable1,
+  ...tengradInverses,
+];
 
 /** @throws UsageError in one line, with the nearest id or all of them */
 export function findExperiment(id: string): Experiment {
