@@ -40,7 +40,6 @@ const networks: readonly Network[] = [
 
 /** Compared with the exact inverse; the first is the one that must equal it. */
 const METHODS = ["tengrad", "kfac", "ekfac"] as const;
-/** Of training before the look, and of the inverses. */
 const DAMPING = 0.01;
 const BATCH = 64;
 /** Two inverses are the same matrix to rounding up to this relative distance, as `natgrad inspect` has it. */
@@ -76,8 +75,8 @@ export const tengradInverses: readonly Experiment[] = networks.map((network) => 
 async function run(network: Network, context: ExperimentContext): Promise<ExperimentResult> {
   const { quick, synthetic, seed } = context;
   const found = await look(network, context);
-  const layers = found.layers.map((layer) => ({
-    ...{ name: layer.name, units: layer.units, width: layer.width, window: layer.window },
+  const layers = found.layers.map((layer, l) => ({
+    ...{ name: `layer ${l + 1}`, units: layer.units, width: layer.width, window: layer.window },
     distances: Object.fromEntries(METHODS.map((method) => [method, distance(layer, method)])),
   }));
   const spread = (method: string) => {
@@ -100,7 +99,7 @@ async function run(network: Network, context: ExperimentContext): Promise<Experi
         title: `Relative Frobenius distance to the exact inverse, damping ${found.damping}, ${found.samples} samples`,
         headings: ["layer", "outputs × inputs", "part compared", ...METHODS],
         rows: layers.map(({ name, units, width, window, distances }) => [
-          `layer ${name}`,
+          name,
           `${units} × ${width}`,
           window === units * width ? "all" : `the first ${window} parameters`,
           ...METHODS.map((method) =>
@@ -121,7 +120,7 @@ async function run(network: Network, context: ExperimentContext): Promise<Experi
   };
 }
 
-/** Trains by TENGraD, then inspects the layers' blocks at the parameters reached. */
+/** Trains by SGD, which brings no inverse of its own, then inspects the layers' blocks at the parameters reached. */
 async function look({ hidden }: Network, context: ExperimentContext): Promise<Inspection> {
   const { quick, synthetic, seed, signal, progress } = context;
   const rows = quick ? 640 : 6400;
@@ -136,20 +135,22 @@ async function look({ hidden }: Network, context: ExperimentContext): Promise<In
       dense(outputsOf(training)),
     ]),
     ...{ inputShape: training.inputs.shape.slice(1), likelihood: likelihoodOf(training) },
-    ...{ optimizer: createOptimizer("tengrad", { damping: 0.1 }), batchSize: BATCH, seed },
+    ...{ optimizer: createOptimizer("sgd", { learningRate: 0.1 }), batchSize: BATCH, seed },
   };
   const trainer = await createTrainer(config);
   try {
     for await (const { epoch } of trainer.fit(training, { epochs: 2, signal })) {
-      await progress(0.1 + 0.1 * epoch, "training");
+      await progress(0.1 + 0.05 * epoch, "training");
     }
     signal.throwIfAborted();
     const reports: Promise<void>[] = [];
+    let furthest = 0.3;
     const found = await inspect(trainer.toBytes(), config, training, {
       ...{ samples: quick ? 32 : 128, seed, fisher: "empirical", damping: DAMPING, methods: METHODS },
       onProgress(fraction, text) {
         signal.throwIfAborted();
-        reports.push(progress(0.3 + 0.6 * fraction, text));
+        furthest = Math.max(furthest, 0.3 + 0.6 * fraction); // parts of an inspection may be estimated anew
+        reports.push(progress(furthest, text));
       },
     });
     await Promise.all(reports);
@@ -173,8 +174,8 @@ async function draw({ id, title, about }: Network, { layers }: Inspection): Prom
   const svg = drawHeatMapGrid({
     ...{ id: `${id}-inverses`, title, palette: pagePalette },
     description: `Absolute values of the inverses of the blocks of ${about}, exact and by methods.`,
-    rows: layers.map(({ name, units, width, window, exact, same, approximations }) => ({
-      title: `layer ${name}: ${units} outputs of ${width} inputs, the bias's included`,
+    rows: layers.map(({ units, width, window, exact, same, approximations }, l) => ({
+      title: `layer ${l + 1}: ${units} outputs of ${width} inputs, the bias's included`,
       order: window,
       maps: [
         { title: "exact", note: `to rounding also ${same.join(", ") || "none"}`, ...exact },
