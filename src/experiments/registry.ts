@@ -3,12 +3,14 @@ import { nearest, UsageError } from "../errors.ts";
 import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
+import { shresthaTable1 } from "./shrestha-table1.ts";
 import { tengradInverses } from "./tengrad-inverses.ts";
 import { tengradTable1 } from "./tengrad-table1.ts";
 
 export const experiments: readonly Experiment[] = [
   johnsonFigure1,
   johnsonInvariance,
+  shresthaTable1,
   tengradTable1,
   ...tengradInverses,
 ];
