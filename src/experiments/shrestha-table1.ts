@@ -44,7 +44,7 @@ export const shresthaTable1: Experiment = {
     },
   ],
   data: surveyData,
-  duration: { full: "6 min", quick: "8 s" },
+  duration: { full: "3 min", quick: "8 s" },
   run,
 };
 

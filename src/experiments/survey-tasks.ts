@@ -117,3 +117,47 @@ export function inWords(options: MethodOptions): string {
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 }
+
+/** What was found for one method on one dataset. */
+export interface Found<T> {
+  readonly task: TaskName;
+  readonly method: string;
+  readonly setting: Setting;
+  readonly value: T;
+}
+
+/**
+ * Goes through all datasets and methods.
+ *
+ * @param prepare makes the training of a dataset
+ * @param each does a method's work, and says how much of it is done, 0 to 1
+ */
+export async function onAllTasks<T>(
+  context: ExperimentContext,
+  methods: readonly string[],
+  prepare: (data: Dataset) => Setting,
+  each: (setting: Setting, method: string, report: (done: number) => Promise<void>) => Promise<T>,
+): Promise<Found<T>[]> {
+  const found: Found<T>[] = [];
+  const count = taskNames.length * methods.length;
+  for (const task of taskNames) {
+    const setting = prepare(await loadTask(task, context));
+    for (const method of methods) {
+      const value = await each(setting, method, (done) =>
+        context.progress((found.length + done) / count, `${method} on ${task}`),
+      );
+      found.push({ task, method, setting, value });
+    }
+  }
+  return found;
+}
+
+/** What one method found on one dataset. */
+export function foundOn<T>(found: readonly Found<T>[], task: TaskName, method: string): T {
+  return found.find((one) => one.task === task && one.method === method)!.value;
+}
+
+/** The survey's methods by their names in the registry. */
+export const surveyMethods: readonly string[] = [
+  ...["sgd", "exactNgd", "blockDiagonalNgd", "tengrad", "kfac", "ekfac", "kbfgs"],
+];
