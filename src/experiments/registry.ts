@@ -3,8 +3,23 @@ import { nearest, UsageError } from "../errors.ts";
 import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
+import { shresthaFigure2 } from "./shrestha-fig2.ts";
+import { shresthaFigure3 } from "./shrestha-fig3.ts";
+import { shresthaFigure4 } from "./shrestha-fig4.ts";
+import { shresthaTable1 } from "./shrestha-table1.ts";
+import { tengradInverses } from "./tengrad-inverses.ts";
+import { tengradTable1 } from "./tengrad-table1.ts";
 
-export const experiments: readonly Experiment[] = [johnsonFigure1, johnsonInvariance];
+export const experiments: readonly Experiment[] = [
+  johnsonFigure1,
+  johnsonInvariance,
+  shresthaTable1,
+  shresthaFigure2,
+  shresthaFigure3,
+  shresthaFigure4,
+  tengradTable1,
+  ...tengradInverses,
+];
 
 /** @throws UsageError in one line, with the nearest id or all of them */
 export function findExperiment(id: string): Experiment {

@@ -54,7 +54,9 @@ for (const experiment of experiments) {
         assert.doesNotMatch(measured, /NaN|undefined/);
       }
       const page = renderExperiment(kept);
-      for (const { svg } of experimentFiles(kept)) assert.doesNotMatch(svg, /NaN|undefined/);
+      for (const { svg } of experimentFiles(kept)) {
+        assert.doesNotMatch(svg.replace(/"data:[^"]*"/g, '""'), /NaN|undefined/); // any letters come in images
+      }
       assert.equal(
         experimentFigure(kept) === undefined,
         record.charts.length + record.pictures.length === 0,
