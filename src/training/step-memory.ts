@@ -3,21 +3,7 @@ import { MemoryError } from "../errors.ts";
 import type { Optimizer, Problem } from "../optimizers/optimizer.ts";
 import type { Runtime, Session } from "../runtime/session.ts";
 
-/** Where the machine cannot be asked: in browsers, whose WebAssembly has no more. */
-const UNKNOWN_MEMORY = 4 * 2 ** 30;
-
-/**
- * The part of the free memory that a step may take. Estimates leave out kernels, programs and data, and are low where ONNX Runtime's own fusions
- * put off what would free derivatives: MobileNetV2 by K-FAC, 3.5 GiB by estimate, took 6.6.
- */
-const SHARE = 0.75;
-
-/** Bytes that a step may take where nobody sets a limit: three quarters of what the machine has left. */
-export function availableMemory(): number {
-  const { process } = globalThis as { process?: { availableMemory?(): number } };
-  const available = process?.availableMemory?.();
-  return available ? Math.floor(SHARE * available) : UNKNOWN_MEMORY;
-}
+export { availableMemory } from "../memory.ts";
 
 /** A refusal that says which batch fits, found by halving; as it is where none does or nothing is refused for its memory. */
 export async function explainMemory(
