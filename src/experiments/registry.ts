@@ -3,8 +3,15 @@ import { nearest, UsageError } from "../errors.ts";
 import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
+import { karakidaFigure1a } from "./karakida-fig1a.ts";
+import { karakidaOneStep } from "./karakida-one-step.ts";
 
-export const experiments: readonly Experiment[] = [johnsonFigure1, johnsonInvariance];
+export const experiments: readonly Experiment[] = [
+  karakidaOneStep,
+  karakidaFigure1a,
+  johnsonFigure1,
+  johnsonInvariance,
+];
 
 /** @throws UsageError in one line, with the nearest id or all of them */
 export function findExperiment(id: string): Experiment {
