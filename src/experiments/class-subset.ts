@@ -17,11 +17,18 @@ export interface SubsetRequest {
   /** Images of the two parts. */
   readonly training: number;
   readonly test: number;
+  /**
+   * The rows' ‖x‖²: 1, as in the published code, or M_0, their numbers, so that A_0(x, x) = 1 and pre-activations are of order one from the
+   * first layer on. Default 1.
+   */
+  readonly squaredLength?: SquaredLength;
 }
+
+export type SquaredLength = 1 | "features";
 
 /** Images and targets of one part, float64. */
 export interface Examples {
-  /** (N, F), rows of length 1. */
+  /** (N, F), rows of one length. */
   readonly inputs: Tensor;
   /** (N, 1) of ±½, or (N, C) of 0 and 1. */
   readonly targets: Tensor;
@@ -51,7 +58,7 @@ export async function loadSubset(
   const part = (data: typeof training, count: number) => {
     const { inputs, targets } = data;
     if (!isPixels(inputs)) throw new Error(`${request.dataset} is not a set of images`);
-    return examplesOf(firstOfClasses(inputs, targets.data, request.classes, count), request.classes.length);
+    return examplesOf(firstOfClasses(inputs, targets.data, request.classes, count), request);
   };
   return { training: part(training, request.training), test: part(validation, request.test) };
 }
@@ -84,10 +91,14 @@ export function firstOfClasses(
 }
 
 /** Normalizes the rows, and makes targets of the classes. */
-export function examplesOf({ data, labels }: Rows, classes: number): Examples {
+export function examplesOf(
+  { data, labels }: Rows,
+  { classes: { length: classes }, squaredLength = 1 }: Pick<SubsetRequest, "classes" | "squaredLength">,
+): Examples {
   const samples = labels.length;
   const features = data.length / samples;
-  const inputs = unitRows(standardize(data), features);
+  const length = squaredLength === "features" ? Math.sqrt(features) : squaredLength;
+  const inputs = scaledRows(standardize(data), features, length);
   const targets =
     classes === 2
       ? tensor(
@@ -110,13 +121,13 @@ function standardize(data: Float64Array): Float64Array {
   return data.map((value) => (value - mean) / deviation);
 }
 
-/** Every row over its length. */
-function unitRows(data: Float64Array, features: number): Float64Array {
+/** Every row scaled to a length. */
+function scaledRows(data: Float64Array, features: number, wanted: number): Float64Array {
   const result = data.slice();
   for (let from = 0; from < result.length; from += features) {
     const row = result.subarray(from, from + features);
     const length = Math.sqrt(row.reduce((sum, value) => sum + value ** 2, 0));
-    for (let k = 0; k < features; k++) row[k] /= length;
+    for (let k = 0; k < features; k++) row[k] *= wanted / length;
   }
   return result;
 }
@@ -125,7 +136,8 @@ function unitRows(data: Float64Array, features: number): Float64Array {
  * Classes around centers of their own, in directions of very different spread, as pictures have: the k-th number has the
  * deviation 1/√k.
  */
-function drawClusters({ classes, training, test }: SubsetRequest, seed: number): ClassSubset {
+function drawClusters(request: SubsetRequest, seed: number): ClassSubset {
+  const { classes, training, test } = request;
   const random = new Random(seed).fork("clusters");
   const spread = Float64Array.from({ length: SYNTHETIC_FEATURES }, (_, k) => 1 / Math.sqrt(k + 1));
   const centers = classes.map(() => spread.map((deviation) => 0.8 * deviation * random.normal()));
@@ -136,7 +148,7 @@ function drawClusters({ classes, training, test }: SubsetRequest, seed: number):
       const center = centers[labels[Math.floor(k / SYNTHETIC_FEATURES)]];
       return center[feature] + spread[feature] * random.normal();
     });
-    return examplesOf({ data, labels }, classes.length);
+    return examplesOf({ data, labels }, request);
   };
   return { training: part(training), test: part(test) };
 }

@@ -25,11 +25,12 @@ const NETWORK = reluNetwork(3);
 const STEPS = 3;
 /** The authors' own. */
 const published = [0.134341, 0.000203484, 1.35276e-7];
-/** What the median after one step has to be within, at width 4096. */
+/** What the median after one step has to be within, at width 4096 and, looser, in the quick version of width 1024. */
 const FIRST_LOSS = [1e-4, 4e-4];
-const QUICK_FIRST_LOSS = [1e-5, 6e-3];
+const QUICK_FIRST_LOSS = [1e-4, 4e-3];
 /** log(L_2/L_1)/log(L_1/L_0) of a step that squares the residual is 2 where the constant is 1. */
 const SQUARING = [1.4, 3];
+/** Of the median relative gap between test losses, likewise. */
 const TEST_GAP = 0.1;
 const QUICK_TEST_GAP = 0.5;
 
@@ -62,13 +63,13 @@ export const karakidaOneStep: Experiment = {
     },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "40 s", quick: "3 s" },
+  duration: { full: "25 s", quick: "4 s" },
   run,
 };
 
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const { quick, seed, progress } = context;
-  const [width, seeds, samples] = quick ? [512, 3, 50] : [4096, 5, 100];
+  const [width, seeds, samples] = quick ? [1024, 3, 100] : [4096, 5, 100];
   await progress(0, "data");
   const request = { dataset: "mnist", classes: [0, 1], training: samples, test: 50 };
   const subset = await loadSubset(request, context);
@@ -109,7 +110,9 @@ function conclude(
   const losses = Array.from({ length: STEPS + 1 }, (_, step) => lossAt(step));
   const [least, most] = quick ? QUICK_FIRST_LOSS : FIRST_LOSS;
   // Relative to f_0: what is left of the loss after one step, and after the second of that.
-  const orders = runs.map(({ trained: { losses: own } }) => Math.log(own[2] / own[0]) / Math.log(own[1] / own[0]));
+  const orders = runs.map(
+    ({ trained: { losses: own } }) => Math.log(own[2] / own[0]) / Math.log(own[1] / own[0]),
+  );
   const order = median(orders);
   const testGaps = runs.map(({ trained, predicted }) => trained.testLosses[1] / predicted.testLosses[1] - 1);
   const testGap = median(testGaps.map(Math.abs));

@@ -22,7 +22,13 @@ import { choleskySolveAsync, dampedCholeskyAsync } from "../linalg/index.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { NamedTensors, Tensor } from "../tensor.ts";
 import { type EvaluationOptions, evaluateJacobian, type FiniteNetwork } from "../theory/finite.ts";
-import { empiricalKernels, finiteNetwork, initialValues, type KernelMatrix, type WideNetwork } from "../theory/index.ts";
+import {
+  empiricalKernels,
+  finiteNetwork,
+  initialValues,
+  type KernelMatrix,
+  type WideNetwork,
+} from "../theory/index.ts";
 import type { ClassSubset } from "./class-subset.ts";
 import { courseOf, type TrainedCourse } from "./wide-training.ts";
 

@@ -4,11 +4,15 @@ import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
 import { karakidaFigure1a } from "./karakida-fig1a.ts";
+import { karakidaFigure1b } from "./karakida-fig1b.ts";
+import { karakidaFigure3 } from "./karakida-fig3.ts";
 import { karakidaOneStep } from "./karakida-one-step.ts";
 
 export const experiments: readonly Experiment[] = [
   karakidaOneStep,
   karakidaFigure1a,
+  karakidaFigure1b,
+  karakidaFigure3,
   johnsonFigure1,
   johnsonInvariance,
 ];

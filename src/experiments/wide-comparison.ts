@@ -14,6 +14,7 @@ export interface ComparisonSetting extends Omit<MethodTraining, "learningRate"> 
 
 export interface Comparison {
   readonly label: string;
+  readonly fraction: number;
   readonly learningRate: number;
   readonly trained: Course;
   readonly predicted: Course;
@@ -36,7 +37,7 @@ export async function compareWithTheory(
   const dynamics = await requireDynamics(method, kernels, { targets, initial, initialTest });
   const predicted = predictCourse(subset, dynamics, training.steps, learningRate);
   return {
-    ...{ label, learningRate, trained, predicted },
+    ...{ label, fraction, learningRate, trained, predicted },
     gap: largestGap(trained.losses, predicted.losses, leastLoss),
     testGap: Math.abs(trained.testLosses.at(-1)! / predicted.testLosses.at(-1)! - 1),
   };
@@ -65,7 +66,17 @@ export function comparisonTable(title: string, comparisons: readonly Comparison[
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return {
     title,
-    headings: ["method", "steps", "loss", "predicted", "largest gap", "test loss", "predicted", "gap", "test accuracy"],
+    headings: [
+      "method",
+      "steps",
+      "loss",
+      "predicted",
+      "largest gap",
+      "test loss",
+      "predicted",
+      "gap",
+      "test accuracy",
+    ],
     rows: comparisons.map(({ label, trained, predicted, gap, testGap }) => [
       label,
       String(trained.losses.length - 1),

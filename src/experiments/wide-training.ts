@@ -8,8 +8,8 @@ import { RunError } from "../errors.ts";
 import { gaussian } from "../nn/index.ts";
 import type { Optimizer } from "../optimizers/index.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { type Dynamics, finiteNetwork, type WideNetwork } from "../theory/index.ts";
 import type { FloatDType, Tensor } from "../tensor.ts";
+import { type Dynamics, finiteNetwork, type WideNetwork } from "../theory/index.ts";
 import { createTrainer } from "../training/trainer.ts";
 import type { ClassSubset, Examples } from "./class-subset.ts";
 
