@@ -3,6 +3,10 @@ import { nearest, UsageError } from "../errors.ts";
 import type { Experiment } from "./experiment.ts";
 import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
+import { karakidaFigure1a } from "./karakida-fig1a.ts";
+import { karakidaFigure1b } from "./karakida-fig1b.ts";
+import { karakidaFigure3 } from "./karakida-fig3.ts";
+import { karakidaOneStep } from "./karakida-one-step.ts";
 import { shresthaFigure2 } from "./shrestha-fig2.ts";
 import { shresthaFigure3 } from "./shrestha-fig3.ts";
 import { shresthaFigure4 } from "./shrestha-fig4.ts";
@@ -11,14 +15,18 @@ import { tengradInverses } from "./tengrad-inverses.ts";
 import { tengradTable1 } from "./tengrad-table1.ts";
 
 export const experiments: readonly Experiment[] = [
-  johnsonFigure1,
-  johnsonInvariance,
+  karakidaOneStep,
+  karakidaFigure1a,
+  karakidaFigure1b,
+  karakidaFigure3,
   shresthaTable1,
   shresthaFigure2,
   shresthaFigure3,
   shresthaFigure4,
   tengradTable1,
   ...tengradInverses,
+  johnsonFigure1,
+  johnsonInvariance,
 ];
 
 /** @throws UsageError in one line, with the nearest id or all of them */
