@@ -73,6 +73,7 @@ describe("documents", () => {
       "resume",
       "inspect",
       "bench growth",
+      "reproduce",
       "methods",
       "data list",
       "data fetch",
