@@ -72,7 +72,7 @@ export const shresthaFigure5: Experiment = {
     },
     {
       id: "time",
-      claim: "So it does in time.",
+      claim: "Natural gradient with such matrices grows fastest in time, too.",
       quick: false,
     },
   ],
