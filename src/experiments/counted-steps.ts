@@ -14,7 +14,8 @@ export interface CountedSteps {
   readonly seed: number;
 }
 
-const DEPTH = 2;
+/** Hidden layers. */
+export const DEPTH = 2;
 
 /** Of the second step with a refresh: the first one's preparations are none of later ones. */
 export async function countSteps(

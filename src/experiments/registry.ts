@@ -10,6 +10,7 @@ import { karakidaOneStep } from "./karakida-one-step.ts";
 import { shresthaFigure2 } from "./shrestha-fig2.ts";
 import { shresthaFigure3 } from "./shrestha-fig3.ts";
 import { shresthaFigure4 } from "./shrestha-fig4.ts";
+import { shresthaFigure5 } from "./shrestha-fig5.ts";
 import { shresthaTable1 } from "./shrestha-table1.ts";
 import { tengradInverses } from "./tengrad-inverses.ts";
 import { tengradTable1 } from "./tengrad-table1.ts";
@@ -23,6 +24,7 @@ export const experiments: readonly Experiment[] = [
   shresthaFigure2,
   shresthaFigure3,
   shresthaFigure4,
+  shresthaFigure5,
   tengradTable1,
   ...tengradInverses,
   johnsonFigure1,

@@ -143,18 +143,15 @@ async function look({ hidden }: Network, context: ExperimentContext): Promise<In
       await progress(0.1 + 0.05 * epoch, "training");
     }
     signal.throwIfAborted();
-    const reports: Promise<void>[] = [];
     let furthest = 0.3;
-    const found = await inspect(trainer.toBytes(), config, training, {
+    return await inspect(trainer.toBytes(), config, training, {
       ...{ samples: quick ? 32 : 128, seed, fisher: "empirical", damping: DAMPING, methods: METHODS },
       onProgress(fraction, text) {
         signal.throwIfAborted();
         furthest = Math.max(furthest, 0.3 + 0.6 * fraction); // parts of an inspection may be estimated anew
-        reports.push(progress(furthest, text));
+        void progress(furthest, text).catch(() => {}); // an abort is thrown above
       },
     });
-    await Promise.all(reports);
-    return found;
   } finally {
     trainer.dispose();
   }

@@ -17,6 +17,7 @@ import {
 import { createOptimizer, type MethodOptions } from "../optimizers/registry.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
+import type { Evaluation } from "../training/evaluation.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 
 /** The same for all methods that are compared. */
@@ -28,6 +29,8 @@ export interface Setting {
   readonly steps: number;
   /** Looks at the loss, evenly over the steps; one is the end. */
   readonly looks: number;
+  /** Rows that nothing is trained on, to be looked at in the end. */
+  readonly heldOut?: Dataset;
   readonly signal: AbortSignal;
 }
 
@@ -46,6 +49,8 @@ export interface Training {
   /** At the end; NaN when it broke down. */
   readonly loss: number;
   readonly rejected: number;
+  /** On the rows held out, if there are any and it did not break down. */
+  readonly heldOut?: Evaluation;
 }
 
 /** Steps rejected in a row after which a training has broken down. */
@@ -69,7 +74,14 @@ export async function trainBeside(
     { runtime },
   );
   try {
-    return { options, seed, ...(await follow(trainer, setting)) };
+    const followed = await follow(trainer, setting);
+    const ended = setting.heldOut && Number.isFinite(followed.loss);
+    return {
+      options,
+      seed,
+      ...followed,
+      ...(ended && { heldOut: await trainer.evaluate(setting.heldOut!) }),
+    };
   } finally {
     trainer.dispose();
   }
