@@ -1,11 +1,11 @@
 /** One network trained twice by the same method: as it is, and with fixed affine maps before its layers. */
 
-import { RunError } from "../errors.ts";
 import { dense, gaussian, sequential, tanh } from "../nn/index.ts";
 import { createOptimizer } from "../optimizers/index.ts";
+import type { Batch } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { type Tensor, tensor } from "../tensor.ts";
+import { type NamedTensors, type Tensor, tensor } from "../tensor.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { drawAffineMap, fixedAffine, parametersBehind } from "./fixed-affine.ts";
 
@@ -25,6 +25,8 @@ export interface Trajectories extends TrainedMethod {
   readonly otherLosses: readonly number[];
   /** Largest difference of the outputs over all samples after the last step, over the largest output. */
   readonly gap: number;
+  /** Why a step was rejected and training ended before its time. */
+  readonly stopped?: string;
 }
 
 /** More samples than parameters, so that the Fisher matrix is regular and needs no damping. */
@@ -32,6 +34,10 @@ const SAMPLES = 200;
 const FEATURES = 3;
 const HIDDEN = 4;
 const OUTPUTS = 2;
+/** Weights of the network that makes the targets, over initial ones: those would leave tanh almost linear, and the Fisher matrix almost singular. */
+const TEACHER_SCALE = 3;
+/** Deviation of the first weights from the teacher's: undamped steps from far away run off, in any parameterization. */
+const DISTANCE = 0.3;
 
 const undamped = { learningRate: 0.2, damping: 0, momentum: 0, fisher: "exact" } as const;
 
@@ -88,38 +94,48 @@ export async function compareTrajectories(
     );
   const [own, other] = [await create(plain), await create(mapped)];
   try {
+    own.setParameters(changed(own.getParameters(), (value) => TEACHER_SCALE * value));
+    const batch = await drawBatch(own, random.fork("data"));
+    const start = random.fork("start");
+    own.setParameters(changed(own.getParameters(), (value) => value + DISTANCE * start.normal()));
     other.setParameters(parametersBehind(maps, own.getParameters()));
-    const batch = drawBatch(random.fork("data"));
     const losses: number[] = [];
     const otherLosses: number[] = [];
-    for (let step = 0; step < steps; step++) {
-      losses.push(await take(own, batch, method));
-      otherLosses.push(await take(other, batch, method));
+    let stopped: string | undefined;
+    while (stopped === undefined && losses.length < steps) {
+      const taken = [await own.step(batch), await other.step(batch)];
+      losses.push(taken[0].loss);
+      otherLosses.push(taken[1].loss);
+      stopped = taken.find(({ accepted }) => !accepted)?.status;
     }
-    const outputs = await own.predict(batch.inputs);
-    const otherOutputs = await other.predict(batch.inputs);
-    return { ...method, losses, otherLosses, gap: relativeGap(outputs, otherOutputs) };
+    const gap = relativeGap(await own.predict(batch.inputs), await other.predict(batch.inputs));
+    return { ...method, losses, otherLosses, gap, stopped };
   } finally {
     own.dispose();
     other.dispose();
   }
 }
 
-/** A step that must be taken. */
-async function take(trainer: Trainer, batch: Parameters<Trainer["step"]>[0], { label }: TrainedMethod) {
-  const { loss, accepted, status } = await trainer.step(batch);
-  if (!accepted) throw new RunError(`a step of ${label} was rejected: ${status}`);
-  return loss;
+/** Standard normal inputs; targets of the network that the trainer holds, with noise. */
+async function drawBatch(trainer: Trainer, random: Random): Promise<Batch> {
+  const inputs = tensor(
+    Float64Array.from({ length: SAMPLES * FEATURES }, () => random.normal()),
+    [SAMPLES, FEATURES],
+  );
+  const { shape, data } = await trainer.predict(inputs);
+  return {
+    inputs,
+    targets: tensor(
+      Float64Array.from(data, (value) => value + 0.1 * random.normal()),
+      shape,
+    ),
+  };
 }
 
-/** Standard normal inputs; targets of a smooth function with noise. */
-function drawBatch(random: Random): { readonly inputs: Tensor; readonly targets: Tensor } {
-  const inputs = Float64Array.from({ length: SAMPLES * FEATURES }, () => random.normal());
-  const targets = Float64Array.from({ length: SAMPLES * OUTPUTS }, (_, k) => {
-    const [a, b, c] = inputs.subarray(FEATURES * Math.floor(k / OUTPUTS));
-    return (k % OUTPUTS === 0 ? Math.sin(a + b) : Math.tanh(c - a * b)) + 0.1 * random.normal();
-  });
-  return { inputs: tensor(inputs, [SAMPLES, FEATURES]), targets: tensor(targets, [SAMPLES, OUTPUTS]) };
+function changed(parameters: NamedTensors, change: (value: number) => number): NamedTensors {
+  return new Map(
+    [...parameters].map(([name, { shape, data }]) => [name, tensor(Float64Array.from(data, change), shape)]),
+  );
 }
 
 function relativeGap(a: Tensor, b: Tensor): number {

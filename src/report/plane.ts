@@ -90,7 +90,10 @@ export function drawPlane(plane: Plane): string {
           clip: true,
         },
       }),
-      Plot.axisX({ ...ticks(x, inner), label: x.label, labelAnchor: "center", labelArrow: "none" }),
+      Plot.axisX({
+        ...ticks(x, inner),
+        ...{ label: x.label, labelAnchor: "center", labelArrow: "none", labelOffset: axisHeight - 8 },
+      }),
       Plot.axisY({
         ...ticks(y, height - margins.marginTop - below),
         ...{ label: y.label, labelAnchor: "center", labelArrow: "none" },
@@ -99,7 +102,12 @@ export function drawPlane(plane: Plane): string {
     ],
   });
   const finished = finishSvg(svg as unknown as SVGSVGElement, { id, title, description });
-  return finished.replace(/<\/svg>$/, `${drawLegend(plane, height - legendHeight)}</svg>`);
+  return shorten(finished).replace(/<\/svg>$/, `${drawLegend(plane, height - legendHeight)}</svg>`);
+}
+
+/** Paths to a tenth of a pixel: nothing else is to be seen, and contours have thousands of points. */
+function shorten(svg: string): string {
+  return svg.replace(/ d="[^"]+"/g, (path) => path.replace(/(\d\.\d)\d+/g, "$1").replace(/\.0(?=\D)/g, ""));
 }
 
 function contourLines({ contours, x, y, palette }: Plane): Plot.Markish {
@@ -118,7 +126,7 @@ function drawLegend({ legend, palette }: Plane, top: number): string {
     const stroke = palette.series[index % palette.series.length];
     const dash = dashed ? ' stroke-dasharray="4 3"' : "";
     const key = `<path d="M${margins.marginLeft},${y}h26" fill="none" stroke="${stroke}" stroke-width="2"${dash}/>`;
-    return `${key}<text x="${margins.marginLeft + 34}" y="${y}" dy="0.32em" fill="${palette.ink}">${escapeHtml(label)}</text>`;
+    return `${key}<text x="${margins.marginLeft + 34}" y="${y}" dy="0.32em" text-anchor="start" fill="${palette.ink}">${escapeHtml(label)}</text>`;
   });
   return `<g aria-hidden="true" font-size="12">${lines.join("")}</g>`;
 }

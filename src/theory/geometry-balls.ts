@@ -74,9 +74,10 @@ export function leastOnBoundary(
   ball: Ball,
 ): { readonly angle: number; readonly step: Float64Array; readonly loss: number } {
   const loss = (angle: number) => family.loss(plus(theta, ball.at(angle)));
-  const coarse = 64;
+  const coarse = 32;
   const angles = Array.from({ length: coarse }, (_, k) => (2 * Math.PI * k) / coarse);
-  const best = angles.reduce((a, b) => (loss(b) < loss(a) ? b : a));
+  const losses = angles.map(loss);
+  const best = angles[losses.indexOf(Math.min(...losses))];
   let [low, high] = [best - (2 * Math.PI) / coarse, best + (2 * Math.PI) / coarse];
   const golden = (Math.sqrt(5) - 1) / 2;
   while (high - low > 1e-8) {
@@ -94,19 +95,30 @@ export function angleBetween(a: number, b: number): number {
   return Math.min(turn, 2 * Math.PI - turn);
 }
 
-/** s > 0 with value(s) = target, value rising from 0, by doubling and halving intervals. */
+/** s > 0 with value(s) = target, value rising from 0: by doubling, then by secants that keep the root between them (Illinois). */
 function reach(value: (s: number) => number, target: number, guess: number): number {
-  let high = guess;
-  for (let doublings = 0; value(high) < target; doublings++) {
-    if (doublings === 60)
+  let [low, below] = [0, -target];
+  let [high, above] = [guess, value(guess) - target];
+  for (let doublings = 0; above < 0; doublings++) {
+    if (doublings === 60) {
       throw new RunError(`no point at a divergence of ${target}: the ray does not reach it`);
+    }
+    [low, below] = [high, above];
     high *= 2;
+    above = value(high) - target;
   }
-  let low = 0;
-  for (let halvings = 0; halvings < 60 && high - low > 1e-15 * high; halvings++) {
-    const middle = (low + high) / 2;
-    if (value(middle) < target) low = middle;
-    else high = middle;
+  for (let secants = 0; secants < 100 && high - low > 1e-14 * high; secants++) {
+    const next = high - (above * (high - low)) / (above - below);
+    const excess = value(next) - target;
+    if (excess === 0 || next <= low || next >= high) return next;
+    if (excess > 0) {
+      [high, above] = [next, excess];
+      below /= 2;
+    } else {
+      [low, below] = [next, excess];
+      above /= 2;
+    }
+    if (Math.abs(excess) <= 1e-14 * target) return next;
   }
   return (low + high) / 2;
 }
