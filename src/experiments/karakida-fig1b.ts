@@ -67,7 +67,7 @@ export const karakidaFigure1b: Experiment = {
     { id: "explodes", claim: "With 5 layers training explodes.", quick: false },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "2 min", quick: "3 s" },
+  duration: { full: "4 min", quick: "3 s" },
   run,
 };
 
@@ -87,7 +87,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     const refusal = await refusalOf(subset, { seed, runtime });
     const runs: Run[] = [];
     for (const [k, { depth, damping }] of planned.entries()) {
-      const text = damping > 0 ? `${depth} layers, λ = ${damping}` : `${depth} layers`;
+      const text = damping > 0 ? `${depth} layers, λ = ${damping.toExponential(0)}` : `${depth} layers`;
       const onStep = (step: number) => progress((k + step / (STEPS + 1)) / planned.length, text);
       await onStep(0);
       runs.push(await train(subset, { depth, damping, width, seed, runtime, onStep }));
@@ -114,7 +114,7 @@ async function train(subset: ClassSubset, { depth, damping, ...rest }: Training)
     optimizer: blockTridiagonalNgd({ learningRate: FRACTION / factor, damping }),
   });
   const predicted = losses.map((_, step) => losses[0] * (1 - FRACTION) ** (2 * step));
-  const label = damping > 0 ? `L = ${depth}, λ = ${damping}` : `L = ${depth}`;
+  const label = damping > 0 ? `L = ${depth}, λ = ${damping.toExponential(0)}` : `L = ${depth}`;
   return { label, depth, damping, factor, losses, predicted, gap: largestGap(losses, predicted, LEAST_LOSS) };
 }
 
@@ -195,7 +195,7 @@ function conclude(
       },
       {
         id: "explodes",
-        measured: `It does not here: with ${singular.map(({ damping }) => `λ = ${damping}`).join(", ")} the loss falls from ${worst.losses[0].toExponential(1)} to ${worst.losses.at(-1)!.toExponential(1)} or less, as α = 2 says, within ${percent(Math.max(...singular.map(({ gap }) => gap)))}: (1, 1, 1, 1, 1) lies in the range of the singular Σ, so that the damped step has a limit. Without damping it is undefined.`,
+        measured: `It does not here: with ${singular.map(({ damping }) => `λ = ${damping.toExponential(0)}`).join(", ")} the loss falls from ${worst.losses[0].toExponential(1)} to ${worst.losses.at(-1)!.toExponential(1)} or less, as α = 2 says, within ${percent(Math.max(...singular.map(({ gap }) => gap)))}: (1, 1, 1, 1, 1) lies in the range of the singular Σ, so that the damped step has a limit. Without damping it is undefined.`,
         agrees: !(worst.losses.at(-1)! < worst.losses[0]),
       },
     ],

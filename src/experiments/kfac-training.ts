@@ -64,7 +64,7 @@ export async function trainKfac(subset: ClassSubset, training: KfacTraining): Pr
     parameters = await takeStep({ model, parameters }, inputs, cores, learningRate, { runtime });
   }
   const [[initial, initialTest]] = outputs;
-  return { initial, initialTest, ...courseOf(subset, outputs) };
+  return { initial, initialTest, finalTest: outputs.at(-1)![1], ...courseOf(subset, outputs) };
 }
 
 /**

@@ -5,6 +5,7 @@ import { johnsonFigure1 } from "./johnson-fig1.ts";
 import { johnsonInvariance } from "./johnson-invariance.ts";
 import { karakidaFigure1a } from "./karakida-fig1a.ts";
 import { karakidaFigure1b } from "./karakida-fig1b.ts";
+import { karakidaFigure2 } from "./karakida-fig2.ts";
 import { karakidaFigure3 } from "./karakida-fig3.ts";
 import { karakidaOneStep } from "./karakida-one-step.ts";
 import { shresthaFigure2 } from "./shrestha-fig2.ts";
@@ -19,6 +20,7 @@ export const experiments: readonly Experiment[] = [
   karakidaOneStep,
   karakidaFigure1a,
   karakidaFigure1b,
+  karakidaFigure2,
   karakidaFigure3,
   shresthaTable1,
   shresthaFigure2,

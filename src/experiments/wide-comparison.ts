@@ -33,7 +33,12 @@ export async function compareWithTheory(
 ): Promise<Comparison> {
   const { targets } = subset.training;
   const learningRate = fraction / method.factor(training.network.depth, targets.shape[0]);
-  const { initial, initialTest, ...trained } = await method.train(subset, { ...training, learningRate });
+  const {
+    initial,
+    initialTest,
+    finalTest: _,
+    ...trained
+  } = await method.train(subset, { ...training, learningRate });
   const dynamics = await requireDynamics(method, kernels, { targets, initial, initialTest });
   const predicted = predictCourse(subset, dynamics, training.steps, learningRate);
   return {

@@ -44,6 +44,8 @@ export interface TrainedCourse extends Course {
   /** f_0 at the two parts. */
   readonly initial: Tensor;
   readonly initialTest: Tensor;
+  /** The last outputs at the test part. */
+  readonly finalTest: Pick<Tensor, "data">;
 }
 
 /**
@@ -74,7 +76,7 @@ export async function trainWide(subset: ClassSubset, training: WideTraining): Pr
       outputs.push(await predict());
       await onStep?.(step);
     }
-    return { initial, initialTest, ...courseOf(subset, outputs) };
+    return { initial, initialTest, finalTest: outputs.at(-1)![1], ...courseOf(subset, outputs) };
   } finally {
     trainer.dispose();
   }
