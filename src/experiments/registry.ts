@@ -14,6 +14,7 @@ import { shresthaFigure4 } from "./shrestha-fig4.ts";
 import { shresthaFigure5 } from "./shrestha-fig5.ts";
 import { shresthaTable1 } from "./shrestha-table1.ts";
 import { tengradInverses } from "./tengrad-inverses.ts";
+import { tengradSensitivity } from "./tengrad-sensitivity.ts";
 import { tengradTable1 } from "./tengrad-table1.ts";
 
 export const experiments: readonly Experiment[] = [
@@ -29,6 +30,7 @@ export const experiments: readonly Experiment[] = [
   shresthaFigure5,
   tengradTable1,
   ...tengradInverses,
+  tengradSensitivity,
   johnsonFigure1,
   johnsonInvariance,
 ];
