@@ -183,6 +183,6 @@ function one(
     ...{ network: reluNetwork(DEPTH), width, fraction, steps, runtime },
     ...{ seed: context.seed, leastLoss: LEAST_LOSS, label: `${name}, η = ${fraction}/α` },
     onStep: (step) =>
-      context.progress(done + (0.98 * share * step) / steps, `${name}, step ${step} of ${steps}`),
+      context.progress(done + (0.95 * share * step) / steps, `${name}, step ${step} of ${steps}`),
   });
 }
