@@ -30,6 +30,7 @@ import {
 } from "../theory/index.ts";
 import { loadSubset, syntheticClasses } from "./class-subset.ts";
 import type { Experiment, ExperimentContext, ExperimentResult } from "./experiment.ts";
+import { median } from "./median.ts";
 import { fitPowerLaw, type PowerLaw, upperPart } from "./power-law.ts";
 
 const NETWORK: WideNetwork = { depth: 3, activation: "relu", sigmaW: Math.SQRT2, sigmaB: 0.3 };
@@ -230,10 +231,4 @@ function fittedLine(law: PowerLaw | undefined) {
     const x = law.from * (law.to / law.from) ** (k / 8);
     return { x, y: 1 + law.factor * x ** law.exponent };
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }

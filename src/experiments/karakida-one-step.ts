@@ -18,6 +18,7 @@ import { openRuntime } from "../runtime/runtime.ts";
 import { analyticKernels } from "../theory/index.ts";
 import { type ClassSubset, loadSubset, syntheticClasses } from "./class-subset.ts";
 import type { ChartSeries, Experiment, ExperimentContext, ExperimentResult } from "./experiment.ts";
+import { median } from "./median.ts";
 import { requireDynamics, type WideKernels, wideMethods } from "./wide-methods.ts";
 import { type Course, predictCourse, reluNetwork, type TrainedCourse, trainWide } from "./wide-training.ts";
 
@@ -192,10 +193,4 @@ function lossTable(runs: readonly Run[], medians: readonly number[]) {
       ["published", "1.34e-1", first.toExponential(2), second.toExponential(2), "", "4.228e-3", "4.369e-3"],
     ],
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
