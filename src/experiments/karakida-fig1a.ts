@@ -61,7 +61,7 @@ export const karakidaFigure1a: Experiment = {
     { id: "kfac-dynamics", claim: "And it converges as y + (1 − αη)ᵗ(f_0 − y) says.", quick: false },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "5 min", quick: "6 s" },
+  duration: { full: "3 min", quick: "4 s" },
   run,
 };
 

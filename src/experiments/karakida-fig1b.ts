@@ -67,7 +67,7 @@ export const karakidaFigure1b: Experiment = {
     { id: "explodes", claim: "With 5 layers training explodes.", quick: false },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "4 min", quick: "3 s" },
+  duration: { full: "2 min", quick: "3 s" },
   run,
 };
 

@@ -80,7 +80,7 @@ export const karakidaFigure2: Experiment = {
     },
   ],
   data: { datasets, synthetic: syntheticClasses },
-  duration: { full: "3 min", quick: "4 s" },
+  duration: { full: "5 min", quick: "4 s" },
   run,
 };
 

@@ -72,7 +72,7 @@ export const karakidaFigure3: Experiment = {
     },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "4 min", quick: "5 s" },
+  duration: { full: "3 min", quick: "6 s" },
   run,
 };
 
