@@ -61,7 +61,7 @@ export const karakidaFigure1a: Experiment = {
     { id: "kfac-dynamics", claim: "And it converges as y + (1 − αη)ᵗ(f_0 − y) says.", quick: false },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "5 min", quick: "6 s" },
+  duration: { full: "3 min", quick: "4 s" },
   run,
 };
 
@@ -183,6 +183,6 @@ function one(
     ...{ network: reluNetwork(DEPTH), width, fraction, steps, runtime },
     ...{ seed: context.seed, leastLoss: LEAST_LOSS, label: `${name}, η = ${fraction}/α` },
     onStep: (step) =>
-      context.progress(done + (0.98 * share * step) / steps, `${name}, step ${step} of ${steps}`),
+      context.progress(done + (0.95 * share * step) / steps, `${name}, step ${step} of ${steps}`),
   });
 }

@@ -9,43 +9,38 @@
  *
  * Differs from the published code: ten classes in place of two for K-FAC, in the way just said.
  */
-import { RunError } from "../errors.ts";
 import { openRuntime } from "../runtime/runtime.ts";
-import type { Runtime } from "../runtime/session.ts";
 import type { Tensor } from "../tensor.ts";
-import { analyticKernels, type KernelMatrix } from "../theory/index.ts";
-import { type ClassSubset, type Examples, loadSubset, syntheticClasses } from "./class-subset.ts";
+import { type Examples, loadSubset, syntheticClasses } from "./class-subset.ts";
 import type { Experiment, ExperimentChart, ExperimentContext, ExperimentResult } from "./experiment.ts";
-import { trainKfac } from "./kfac-training.ts";
-import { type WideKernels, type WideMethodName, wideMethods } from "./wide-methods.ts";
-import { accuracyOf, reluNetwork } from "./wide-training.ts";
+import {
+  type Accuracies,
+  type AccuracyTraining,
+  layerWiseMethods,
+  predictAccuracies,
+  trainAccuracies,
+} from "./wide-accuracy.ts";
+import type { WideMethodName } from "./wide-methods.ts";
 
-const NETWORK = reluNetwork(3);
 const CLASSES = 10;
 const datasets = ["mnist", "cifar10"];
-const layerWise = ["exact", "block-diagonal", "block tri-diagonal"] as const;
-const methods: readonly WideMethodName[] = [...layerWise, "K-FAC"];
-/** At αη = 1 the layer-wise methods fit in one step; two more make up for the finite width. */
-const STEPS = 3;
+const methods: readonly WideMethodName[] = [...layerWiseMethods, "K-FAC"];
 /** Differences of accuracy that count as agreement. */
 const LIMITS = { full: { methods: 0.03, width: 0.05 }, quick: { methods: 0.1, width: 0.25 } };
 
 /** Test accuracies with so many training samples. */
 interface Point {
   readonly samples: number;
-  readonly predicted: Readonly<Record<WideMethodName, number>>;
+  readonly predicted: Accuracies;
   /** Absent where no network was trained. */
-  readonly trained?: Readonly<Record<WideMethodName, number>>;
+  readonly trained?: Accuracies;
 }
 
-interface Size {
+interface Size extends AccuracyTraining {
   readonly samples: readonly number[];
   /** Networks are trained with up to so many. */
   readonly mostTrained: number;
   readonly test: number;
-  readonly width: number;
-  /** K-FAC's networks, steps, and c = αη of each. */
-  readonly kfac: { readonly width: number; readonly steps: number; readonly fraction: number };
 }
 
 const sizes: Readonly<Record<"full" | "quick", Size>> = {
@@ -85,7 +80,7 @@ export const karakidaFigure2: Experiment = {
     },
   ],
   data: { datasets, synthetic: syntheticClasses },
-  duration: { full: "3 min", quick: "4 s" },
+  duration: { full: "5 min", quick: "4 s" },
   run,
 };
 
@@ -107,9 +102,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       for (const samples of size.samples) {
         await progress(done / total, `${dataset}, ${samples} pictures`);
         const subset = { training: firstOf(whole.training, samples), test: whole.test };
-        const predicted = await predict(subset);
+        const predicted = await predictAccuracies(subset);
         const trains = samples <= size.mostTrained;
-        const trained = trains ? await train(subset, size, context.seed, runtime, context.signal) : undefined;
+        const trained = trains
+          ? await trainAccuracies(subset, size, context.seed, runtime, context.signal)
+          : undefined;
         found[dataset].push({ samples, predicted, trained });
         done++;
       }
@@ -129,93 +126,6 @@ function firstOf({ inputs, targets, labels }: Examples, count: number): Examples
   return { inputs: rows(inputs), targets: rows(targets), labels: labels.slice(0, count) };
 }
 
-/** Accuracies of f_∞ with f_0 = 0. */
-async function predict(subset: ClassSubset): Promise<Record<WideMethodName, number>> {
-  const kernels: WideKernels = {
-    train: analyticKernels(NETWORK, subset.training.inputs),
-    test: analyticKernels(NETWORK, subset.training.inputs, subset.test.inputs),
-  };
-  const accuracies = {} as Record<WideMethodName, number>;
-  for (const name of layerWise) {
-    accuracies[name] = accuracyOf(await limitOf(name, kernels, subset.training.targets, subset), subset.test);
-  }
-  const outputs = new Float64Array(subset.test.targets.data.length);
-  for (let c = 0; c < CLASSES; c++) {
-    const own = await limitOf("K-FAC", kernels, columnOf(subset.training.targets, c), subset);
-    for (let n = 0; n < own.data.length; n++) outputs[n * CLASSES + c] = own.data[n];
-  }
-  accuracies["K-FAC"] = accuracyOf({ data: outputs }, subset.test);
-  return accuracies;
-}
-
-async function limitOf(
-  name: WideMethodName,
-  kernels: WideKernels,
-  targets: Tensor,
-  { test }: ClassSubset,
-): Promise<KernelMatrix> {
-  const zeros = (rows: number): Tensor => ({
-    shape: [rows, targets.shape[1]],
-    data: new Float64Array(rows * targets.shape[1]),
-  });
-  const problem = {
-    targets,
-    initial: zeros(targets.shape[0]),
-    initialTest: zeros(test.inputs.shape[0]),
-  };
-  const dynamics = await wideMethods[name].predict(kernels, problem);
-  if (dynamics.failure !== undefined) throw new RunError(`no prediction: ${dynamics.failure}`);
-  return dynamics.limit().test!;
-}
-
-function columnOf({ shape: [rows, columns], data }: Tensor, column: number): Tensor {
-  return {
-    shape: [rows, 1],
-    data: Float64Array.from({ length: rows }, (_, n) => data[n * columns + column]),
-  };
-}
-
-/** Accuracies of trained networks. */
-async function train(
-  subset: ClassSubset,
-  { width, kfac }: Size,
-  seed: number,
-  runtime: Runtime,
-  signal: AbortSignal,
-): Promise<Record<WideMethodName, number>> {
-  const accuracies = {} as Record<WideMethodName, number>;
-  const onStep = async () => signal.throwIfAborted();
-  const samples = subset.training.labels.length;
-  for (const name of layerWise) {
-    const learningRate = 1 / wideMethods[name].factor(NETWORK.depth, samples);
-    const training = {
-      network: NETWORK,
-      width,
-      learningRate,
-      steps: STEPS,
-      seed,
-      runtime,
-      onStep,
-    };
-    accuracies[name] = (await wideMethods[name].train(subset, training)).testAccuracies.at(-1)!;
-  }
-  const learningRate = kfac.fraction / wideMethods["K-FAC"].factor(NETWORK.depth, samples);
-  const outputs = new Float64Array(subset.test.targets.data.length);
-  for (let c = 0; c < CLASSES; c++) {
-    const own = {
-      training: { ...subset.training, targets: columnOf(subset.training.targets, c) },
-      test: { ...subset.test, targets: columnOf(subset.test.targets, c) },
-    };
-    const { finalTest } = await trainKfac(own, {
-      ...{ network: NETWORK, width: kfac.width, learningRate, steps: kfac.steps },
-      ...{ seed: seed + c, runtime, onStep },
-    });
-    for (let n = 0; n < finalTest.data.length; n++) outputs[n * CLASSES + c] = finalTest.data[n];
-  }
-  accuracies["K-FAC"] = accuracyOf({ data: outputs }, subset.test);
-  return accuracies;
-}
-
 function conclude(
   found: Readonly<Record<string, readonly Point[]>>,
   { width, kfac: { width: kfacWidth }, test }: Size,
@@ -227,11 +137,11 @@ function conclude(
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const worst = (of: (point: (typeof all)[number]) => number) => Math.max(...all.map(of));
   const approximate = worst(({ predicted }) =>
-    Math.max(...layerWise.map((name) => Math.abs(predicted[name] - predicted.exact))),
+    Math.max(...layerWiseMethods.map((name) => Math.abs(predicted[name] - predicted.exact))),
   );
   const kfac = worst(({ predicted }) => Math.abs(predicted["K-FAC"] - predicted.exact));
   const finite = worst(({ predicted, trained }) =>
-    trained ? Math.max(...layerWise.map((name) => Math.abs(trained[name] - predicted[name]))) : 0,
+    trained ? Math.max(...layerWiseMethods.map((name) => Math.abs(trained[name] - predicted[name]))) : 0,
   );
   const largest = Object.entries(found).map(([dataset, points]) => ({ dataset, ...points.at(-1)! }));
   const list = (names: readonly WideMethodName[]) =>
@@ -250,7 +160,7 @@ function conclude(
     claims: [
       {
         id: "layer-wise",
-        measured: `Infinitely wide, their accuracies are within ${percent(approximate)} of exact natural gradient's (agreement: ${100 * limits.methods} %); ${list(layerWise)}.`,
+        measured: `Infinitely wide, their accuracies are within ${percent(approximate)} of exact natural gradient's (agreement: ${100 * limits.methods} %); ${list(layerWiseMethods)}.`,
         agrees: approximate < limits.methods,
       },
       {

@@ -30,6 +30,7 @@ import {
 } from "../theory/index.ts";
 import { loadSubset, syntheticClasses } from "./class-subset.ts";
 import type { Experiment, ExperimentContext, ExperimentResult } from "./experiment.ts";
+import { median } from "./median.ts";
 import { fitPowerLaw, type PowerLaw, upperPart } from "./power-law.ts";
 
 const NETWORK: WideNetwork = { depth: 3, activation: "relu", sigmaW: Math.SQRT2, sigmaB: 0.3 };
@@ -71,7 +72,7 @@ export const karakidaFigure3: Experiment = {
     },
   ],
   data: { datasets: ["mnist"], synthetic: syntheticClasses },
-  duration: { full: "4 min", quick: "5 s" },
+  duration: { full: "3 min", quick: "6 s" },
   run,
 };
 
@@ -230,10 +231,4 @@ function fittedLine(law: PowerLaw | undefined) {
     const x = law.from * (law.to / law.from) ** (k / 8);
     return { x, y: 1 + law.factor * x ** law.exponent };
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
