@@ -30,7 +30,7 @@ export const experiments: readonly Experiment[] = [
   shresthaFigure5,
   tengradTable1,
   ...tengradInverses,
-  tengradSensitivity,
+  ...tengradSensitivity,
   johnsonFigure1,
   johnsonInvariance,
 ];
