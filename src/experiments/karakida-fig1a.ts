@@ -5,14 +5,14 @@
  * Each method is given a fraction of its own optimal rate, η = c/α, so that the loss falls as (1 − c)²ᵗ. The fractions differ to tell
  * the curves apart.
  *
- * K-FAC's steps are far longer than the others': it divides by the eigenvalues of āāᵀ and of δδᵀ, they by those of their Hadamard product, which are
- * larger. Many rectifiers pass their kink during a step, and what a step does falls short of its first order by a share
- * that grows with η and falls with the width, throughout training. To first order K-FAC is isotropic as the paper says: this is measured
- * by a step a hundred times smaller.
+ * K-FAC falls short of its line by a share of each step that shrinks with η; to first order it is isotropic as the paper says, which a step a hundred times
+ * smaller measures. A likely cause, not isolated here: its steps are far longer than the others', for it divides by the eigenvalues of āāᵀ and of δδᵀ, they by
+ * those of their Hadamard product, which are larger, and many rectifiers pass their kink on the way.
  *
  * Differs from the published code: rows have ‖x‖² = M_0, not 1, so that all layers' pre-activations are of order one, as in the theory. With ‖x‖ = 1 the
  * same residuals take weights some ten times farther (in units of the pre-activations); at width 4096 and c = 0.2 the gaps were then
- * 5 % (exact, block tri-diagonal) and 6 % (block-diagonal), and K-FAC's loss 11 % behind after six steps of c = 0.075.
+ * 5 % (exact, block tri-diagonal) and 6 % (block-diagonal), and K-FAC's loss 11 % behind after six steps of c = 0.075: the
+ * normalization and the fractions were chosen after that.
  */
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
