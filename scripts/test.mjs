@@ -1,4 +1,5 @@
 // Runs every test/**/*.test.ts (or the files and folders named on the command line) with node's own runner.
+// With --built the tests of the command line run what was built in dist/, which starts in half the time, instead of the source.
 import { readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -9,7 +10,8 @@ const under = (path) =>
   statSync(path).isDirectory()
     ? readdirSync(path, { recursive: true }).map((file) => join(path, file.toString()))
     : [path];
-const named = process.argv.slice(2);
+const named = process.argv.slice(2).filter((argument) => argument !== "--built");
+if (named.length < process.argv.length - 2) process.env.NATGRAD_TEST_BUILT = "1";
 const files = (named.length ? named : ["test"])
   .flatMap(under)
   .filter((file) => file.endsWith(".test.ts"))

@@ -12,9 +12,13 @@ import type { EpochRecord } from "../../src/training/run-folder.ts";
 import { readSafetensors } from "../../src/training/safetensors-file.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const main = join(root, "src/cli/main.ts");
-/** By its address: the command runs in another folder. */
-const loader = pathToFileURL(join(root, "node_modules/tsx/dist/loader.mjs")).href;
+/** The loader by its address: the command runs in another folder. */
+const fromSource = [
+  ...["--import", pathToFileURL(join(root, "node_modules/tsx/dist/loader.mjs")).href],
+  join(root, "src/cli/main.ts"),
+];
+/** What `npm test` has just built, or the source where a part of the tests is run from it. */
+const main = process.env.NATGRAD_TEST_BUILT ? [join(root, "dist/cli/main.js")] : fromSource;
 const sharedData = resolve(root, "../shared/data");
 
 /** Why a test of real data is skipped, or false. */
@@ -44,7 +48,7 @@ export function scratchFolder(): string {
 /** Starts `natgrad …args` in a folder. */
 export function start(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
   const env = { ...process.env, NO_COLOR: "1", NATGRAD_DATA: sharedData, NODE_OPTIONS: "", ...environment };
-  const child = spawn(process.execPath, ["--import", loader, main, ...args], { cwd: folder, env });
+  const child = spawn(process.execPath, [...main, ...args], { cwd: folder, env });
   let stdout = "";
   let stderr = "";
   const watchers = new Set<() => void>();
