@@ -159,9 +159,11 @@ export function iterativeBlock(
       async solve(programs, slots, damping) {
         slots.damping[0] = damping;
         if (diagonal) slots.divisor.set(diagonal(slots, damping));
-        const { status } = await runRecurrence(recurrenceOf(programs), rules);
+        const { status, iterations: taken } = await runRecurrence(recurrenceOf(programs), rules);
         const ended = describe(status, iterations);
-        if (ended.failure === undefined) slots.solution.set(programs.current.solution); // else the last start stays good
+        const zero = taken === 0 && programs.current.squaredNorm[0] === 0;
+        if (zero) slots.solution.fill(0);
+        else if (ended.failure === undefined) slots.solution.set(programs.current.solution); // else the last start stays good
         return { damping, retries: 0, ...ended };
       },
     },

@@ -162,6 +162,7 @@ export async function conjugateGradient(
     },
   };
   const ended = await runRecurrence(recurrence, { maxIterations, tolerance, relativeProgress });
+  if (ended.status === "converged" && b.every((value) => value === 0)) current.solution.fill(0);
   return { solution: current.solution, ...ended };
 }
 

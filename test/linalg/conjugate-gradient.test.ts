@@ -128,4 +128,12 @@ describe("conjugate gradients", () => {
       });
     }
   });
+
+  it("solves for zero by zero, wherever it starts", async () => {
+    const result = await conjugateGradient((v) => v, new Float64Array(3), {
+      initial: Float64Array.of(1, 2, 3),
+    });
+    assert.deepEqual([...result.solution], [0, 0, 0]);
+    assert.equal(result.status, "converged");
+  });
 });
