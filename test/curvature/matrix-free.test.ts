@@ -114,6 +114,24 @@ describe("hessianFree", () => {
     }
   });
 
+  it("stands still where the gradient is zero, whatever it starts from", async () => {
+    const plan = { features: 3, hidden: [], outputs: 2, bias: true, samples: 6, seed: 2 } as const;
+    const network = networkOf({ ...plan, activation: "tanh", likelihood: "gaussian" });
+    const trainer = await trainerOf(
+      runtime,
+      network,
+      hessianFree({ learningRate: 0.1, damping, momentum: 0 }),
+    );
+    const batch = randomBatch(network, 6, 1);
+    assert.ok((await trainer.step(batch)).stepNorm > 0);
+    const { stepNorm, accepted } = await trainer.step({
+      ...batch,
+      targets: await trainer.predict(batch.inputs),
+    });
+    assert.deepEqual([stepNorm, accepted], [0, true]);
+    trainer.dispose();
+  });
+
   it("checks its options", () => {
     assert.throws(
       () => hessianFree({ iterations: 0 }),
