@@ -24,7 +24,7 @@ import { type Setting, type Training, trainBeside } from "./train-beside.ts";
 const METHODS = ["tengrad", "sgd"] as const;
 type MethodName = (typeof METHODS)[number];
 
-/** Cells in which the issue asks for the lower loss. */
+/** Cells of the nine in which the survey, too, has TENGraD below SGD. */
 const WANTED = 7;
 const SEEDS = 3;
 

@@ -14,7 +14,7 @@
  * | exact            | Θ(x', x)Θ⁻¹                                  | 1        | `layer-wise.ts`       |
  * | layer-wise Σ     | Σ_l (Σ⁻¹1)_l Θ_l(x', x)Θ_l⁻¹                 | 1ᵀΣ⁻¹1   | `layer-wise.ts`       |
  * | K-FAC            | Kronecker products                           | N(L − 1) + 1 | `kfac.ts`         |
- * | unit-wise        | a sum over units                             | γM(L − 1) | `unit-wise.ts`       |
+ * | unit-wise        | a sum over units                             | γM(L − 1) | `unit-wise.ts`, `unit-wise-kernel.ts` |
  *
  * Θ̄ that is not a multiple of the identity is decomposed, Θ̄ = V diag(μ) Vᵀ, and (1 − (1 − ημ)ᵗ)/μ computed without cancellation (`progress.ts`).
  *
@@ -65,13 +65,22 @@ export interface Dynamics {
   at(step: number, learningRate: number): Prediction;
   /** f_∞ of a learning rate that converges: y at the training points, kernel regression at the others. */
   limit(): Prediction;
-  /**
-   * u of θ_t = θ_0 + J_lᵀu_l, (N, C) or (C·N, 1): one for each layer, or one for all; absent where the metric has no such form. See
-   * `linearizedParameters`.
-   */
-  readonly weights?: (step: number, learningRate: number) => readonly KernelMatrix[];
+  /** θ_t − θ_0 for `linearizedParameters`: one for each layer, or one for all; absent where it takes more than kernels. */
+  readonly moves?: (step: number, learningRate: number) => Promise<readonly LayerMove[]>;
   readonly failure?: undefined;
 }
+
+/**
+ * How the parameters W̄_l of a layer move, by its inputs ā_l and derivatives δ_l at the training points:
+ *
+ *   rows   Σ_q u_q δ_q ⊗ ā_q = J_lᵀu,  u (N, C) or (C·N, 1)
+ *   core   δ_lᵀ K ā_l,  K (N, N), with one output
+ *   units  Uᵀ ā_l,  U (C·N, O), rows of all outputs added up
+ */
+export type LayerMove =
+  | { readonly rows: KernelMatrix }
+  | { readonly core: KernelMatrix }
+  | { readonly units: KernelMatrix };
 
 /** The course, or in words why there is none. */
 export type DynamicsResult = Dynamics | { readonly failure: string };
@@ -168,7 +177,7 @@ export async function operatorDynamics(
   problem: LearningProblem,
   test?: KernelMatrix,
 ): Promise<DynamicsResult> {
-  const course = await decomposedCourse(metric, train, problem, test);
+  const course = await operatorCourse(metric, train, problem, test);
   return course.failure === undefined ? course.dynamics : course;
 }
 
@@ -184,11 +193,13 @@ export async function gradientDescentDynamics(
 ): Promise<DynamicsResult> {
   const scale = 1 / problem.targets.shape[0];
   const own = scaled(theta, scale);
-  const course = await decomposedCourse("gradient descent", own, problem, test && scaled(test, scale));
+  const course = await operatorCourse("gradient descent", own, problem, test && scaled(test, scale));
   if (course.failure !== undefined) return course;
   // θ moves by −η (1/N) Jᵀ(f − y): u is the combination that Θ̄ takes to the change of f, over N.
-  const weights = (step: number, rate: number) => [scaled(course.combination(step, rate), scale)];
-  return { ...course.dynamics, weights };
+  const moves = async (step: number, rate: number) => [
+    { rows: scaled(course.combination(step, rate), scale) },
+  ];
+  return { ...course.dynamics, moves };
 }
 
 function scaled({ shape, data }: KernelMatrix, factor: number): KernelMatrix {
@@ -199,7 +210,7 @@ function scaled({ shape, data }: KernelMatrix, factor: number): KernelMatrix {
   );
 }
 
-type Course =
+export type OperatorCourse =
   | {
       readonly dynamics: Dynamics;
       /** Θ̄⁻¹(I − (I − ηΘ̄)ᵗ)(y − f_0), one row for each row of Θ̄. */
@@ -208,12 +219,13 @@ type Course =
     }
   | { readonly failure: string };
 
-async function decomposedCourse(
+/** {@link operatorDynamics}, with what Θ̄ is applied to. */
+export async function operatorCourse(
   metric: string,
   train: KernelMatrix,
   problem: LearningProblem,
   test?: KernelMatrix,
-): Promise<Course> {
+): Promise<OperatorCourse> {
   const order = orderOf("kernel", train);
   requireColumns("test kernel", test, order);
   const columns = columnsOf(problem, order, test?.shape[0]);

@@ -1,6 +1,7 @@
 /**
  * The theory of natural gradient in wide networks [Karakida20]: kernels of infinitely wide and of finite networks, predicted training, isotropy.
  */
+export { initialValues } from "../training/initial-values.ts";
 export { type ActivationName, type DualActivation, dualActivation } from "./activations.ts";
 export {
   type CouplingOption,
@@ -20,6 +21,7 @@ export {
   type Dynamics,
   type DynamicsResult,
   gradientDescentDynamics,
+  type LayerMove,
   type LearningProblem,
   operatorDynamics,
   type Prediction,
@@ -39,6 +41,7 @@ export {
   type KfacKernel,
   type KfacOptions,
   type KroneckerKernels,
+  kfacCores,
   kfacDynamics,
   kfacKernel,
 } from "./kfac.ts";
@@ -49,7 +52,7 @@ export {
   layerWiseKernel,
 } from "./layer-wise-kernel.ts";
 export { type KernelMatrix, kernelMatrix } from "./matrix.ts";
-export { finiteNetwork, initialValues, type WideNetwork } from "./network.ts";
+export { finiteNetwork, type WideNetwork } from "./network.ts";
 export { linearizedParameters } from "./parameters.ts";
 export { progress } from "./progress.ts";
 export {
@@ -60,10 +63,10 @@ export {
   type TileOptions,
   tiledKernels,
 } from "./tiles.ts";
+export { unitWiseDynamics, unitWiseFactor } from "./unit-wise.ts";
 export {
   type UnitOptions,
   type UnitWiseKernel,
-  unitWiseDynamics,
-  unitWiseFactor,
   unitWiseKernel,
-} from "./unit-wise.ts";
+  unitWiseNetworkDynamics,
+} from "./unit-wise-kernel.ts";

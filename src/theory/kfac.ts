@@ -18,6 +18,7 @@
  * | A_0 … A_{L−1}     | `train.A`, `test.A`   | L × (N, N), L × (N', N)   |
  * | B_1 … B_L         | `train.B`, `test.B`   | L × (N, N), L × (N', N); B_L = 1 is not read |
  * | α_n               | `rates`               | (N)                       |
+ * | B⁺ diag(r) A⁺     | {@link kfacCores}, `moves` | L × (N, N)           |
  *
  * Factors of the A_l and B_l cancel, so that `Q` of {@link empiricalKernels} without biases serves as `A`.
  *
@@ -26,12 +27,12 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { choleskySolveAsync, dampedCholeskyAsync, symmetricEigenAsync } from "../linalg/index.ts";
 import { columnsOf, type Dynamics, ISOTROPIC, type LearningProblem, type Prediction } from "./dynamics.ts";
 import { type KernelMatrix, kernelMatrix, orderOf, product, transposed } from "./matrix.ts";
 import { progress, progressOver } from "./progress.ts";
+import { type PseudoInverse, pseudoInverse } from "./pseudo-inverse.ts";
 
-/** A_0 … A_{L−1}, and B_1 … B_L or without the last. */
+/** A_0 … A_{L−1} (or Q_1 … Q_L), and B_1 … B_L or without the last. */
 export interface KroneckerKernels {
   readonly A: readonly KernelMatrix[];
   readonly B: readonly KernelMatrix[];
@@ -54,39 +55,59 @@ export interface KfacKernel {
 export async function kfacKernel(
   train: KroneckerKernels,
   test?: KroneckerKernels,
-  { lastLayerWeight = 1 }: KfacOptions = {},
+  options: KfacOptions = {},
 ): Promise<KfacKernel | { readonly failure: string }> {
   const depth = train.A.length;
-  const count = orderOf("kernel", train.A[0]);
-  if (train.B.length < depth - 1 || (test && (test.A.length !== depth || test.B.length < depth - 1))) {
-    throw new UsageError(
-      `invalid kernels: there must be A and B of all ${depth} layers, B of the last apart`,
-    );
-  }
+  if (test && (test.A.length !== depth || test.B.length < depth - 1)) throw incomplete(depth);
+  const inverted = await invertLayers(train, options);
+  return inverted.failure === undefined ? kernelOf(inverted, test) : inverted;
+}
+
+function incomplete(depth: number): UsageError {
+  return new UsageError(`invalid kernels: there must be A and B of all ${depth} layers, B of the last apart`);
+}
+
+async function kernelOf(
+  { count, layers }: InvertedLayers,
+  test: KroneckerKernels | undefined,
+): Promise<KfacKernel> {
   const rates = new Float64Array(count);
   const sum = test && kernelMatrix(test.A[0].shape[0], count);
-  for (let l = 0; l < depth; l++) {
-    const last = l === depth - 1;
-    const weight = last ? lastLayerWeight : count;
-    const inputs = await projection(train.A[l], test?.A[l]);
-    if (inputs.failure !== undefined)
-      return { failure: `K-FAC, inputs of layer ${l + 1}: ${inputs.failure}` };
-    const gradients = last ? undefined : await projection(train.B[l], test?.B[l]);
-    if (gradients?.failure !== undefined) {
-      return { failure: `K-FAC, derivatives of layer ${l + 1}: ${gradients.failure}` };
-    }
-    const deficient = gradients ? !inputs.whole && !gradients.whole : !inputs.whole;
-    if (deficient) {
-      return { failure: `K-FAC, layer ${l + 1}: its kernels are singular, and training is not diagonal` };
-    }
-    for (let n = 0; n < count; n++) rates[n] += weight * inputs.diagonal[n] * (gradients?.diagonal[n] ?? 1);
-    if (sum && inputs.test) {
-      for (let k = 0; k < sum.data.length; k++) {
-        sum.data[k] += weight * inputs.test.data[k] * (gradients ? gradients.test!.data[k] : 1);
-      }
-    }
+  for (const [l, { weight, inputs, gradients }] of layers.entries()) {
+    const projection = inputs.projection ?? gradients?.projection;
+    for (let n = 0; n < count; n++) rates[n] += weight * (projection?.data[n * (count + 1)] ?? 1);
+    if (sum === undefined || test === undefined) continue;
+    const { data } = await inputs.rightOf(test.A[l]);
+    const others = gradients && (await gradients.rightOf(test.B[l])).data;
+    for (let k = 0; k < data.length; k++) sum.data[k] += weight * data[k] * (others?.[k] ?? 1);
   }
   return { rates, test: sum };
+}
+
+/**
+ * What stands between δ_lᵀ and ā_l in the direction of every layer: weight · B_l⁺ diag(r) A_{l−1}⁺, with `Q` of {@link empiricalKernels} for A.
+ *
+ * @param r (N), the residual f − y
+ * @returns L × (N, N), or in words why there are none
+ */
+export async function kfacCores(
+  train: KroneckerKernels,
+  r: ArrayLike<number>,
+  options: KfacOptions = {},
+): Promise<{ readonly cores: KernelMatrix[]; readonly failure?: undefined } | { readonly failure: string }> {
+  const inverted = await invertLayers(train, options);
+  return inverted.failure === undefined ? { cores: await coresOf(inverted, r) } : inverted;
+}
+
+async function coresOf({ count, layers }: InvertedLayers, r: ArrayLike<number>): Promise<KernelMatrix[]> {
+  const cores: KernelMatrix[] = [];
+  for (const { weight, inputs, gradients } of layers) {
+    const diagonal = kernelMatrix(count, count);
+    for (let n = 0; n < count; n++) diagonal.data[n * (count + 1)] = weight * r[n];
+    const right = await inputs.rightOf(diagonal);
+    cores.push(gradients ? transposed(await gradients.rightOf(transposed(right))) : right);
+  }
+  return cores;
 }
 
 /** Predicted training by K-FAC, or in words why there is no prediction. */
@@ -100,8 +121,11 @@ export async function kfacDynamics(
     throw new UsageError(`invalid targets: ${problem.targets.shape[1]} outputs (must be 1 for K-FAC)`);
   }
   const columns = columnsOf(problem, orderOf("kernel", train.A[0]), test?.A[0].shape[0]);
-  const kernel = await kfacKernel(train, test, options);
-  if (kernel.failure !== undefined) return kernel;
+  const depth = train.A.length;
+  if (test && (test.A.length !== depth || test.B.length < depth - 1)) throw incomplete(depth);
+  const inverted = await invertLayers(train, options);
+  if (inverted.failure !== undefined) return inverted;
+  const kernel = await kernelOf(inverted, test);
   const { rates } = kernel;
   const [least, most] = [rates.reduce((a, b) => Math.min(a, b)), rates.reduce((a, b) => Math.max(a, b))];
   const weighted = (weight: (rate: number) => number): KernelMatrix => {
@@ -111,9 +135,10 @@ export async function kfacDynamics(
       columns.residual.data.map((value, n) => value * weight(rates[n])),
     );
   };
-  const predict = (share: (rate: number) => number, over: (rate: number) => number): Prediction => ({
-    train: columns.train(weighted(share)),
-    test: kernel.test && columns.test(product(kernel.test, weighted(over))),
+  const over = (step: number, eta: number) => weighted((rate) => progressOver(rate, eta, step));
+  const predict = (share: KernelMatrix, combination: () => KernelMatrix): Prediction => ({
+    train: columns.train(share),
+    test: kernel.test && columns.test(product(kernel.test, combination())),
   });
   return {
     metric: "K-FAC",
@@ -122,55 +147,54 @@ export async function kfacDynamics(
     optimalRate: 2 / (most + least),
     at: (step, eta) =>
       predict(
-        (rate) => progress(eta * rate, step),
-        (rate) => progressOver(rate, eta, step),
+        weighted((rate) => progress(eta * rate, step)),
+        () => over(step, eta),
       ),
     limit: () =>
       predict(
-        (rate) => (rate > 0 ? 1 : 0),
-        (rate) => (rate > 0 ? 1 / rate : 0),
+        weighted((rate) => (rate > 0 ? 1 : 0)),
+        () => weighted((rate) => (rate > 0 ? 1 / rate : 0)),
       ),
+    moves: async (step, eta) => (await coresOf(inverted, over(step, eta).data)).map((core) => ({ core })),
   };
 }
 
-type Projection =
-  | {
-      /** Whether the kernel is invertible: the projection is the identity. */
-      readonly whole: boolean;
-      /** Diagonal of KK⁺. */
-      readonly diagonal: Float64Array;
-      /** K(x', x)K⁺. */
-      readonly test?: KernelMatrix;
-      readonly failure?: undefined;
-    }
-  | { readonly failure: string };
+interface InvertedLayers {
+  /** N. */
+  readonly count: number;
+  readonly layers: readonly {
+    /** N; of the last layer the option's. */
+    readonly weight: number;
+    readonly inputs: PseudoInverse;
+    /** Absent for the last layer. */
+    readonly gradients?: PseudoInverse;
+  }[];
+  readonly failure?: undefined;
+}
 
-/** K K⁺ and K(x', x) K⁺: by Cholesky where K is invertible, else by its eigenvectors above rounding. */
-async function projection(kernel: KernelMatrix, test?: KernelMatrix): Promise<Projection> {
-  const order = orderOf("kernel", kernel);
-  const factored = await dampedCholeskyAsync(kernel.data, order, 0, { maxRetries: 0 });
-  if (factored.failure === undefined) {
-    const diagonal = new Float64Array(order).fill(1);
-    if (test === undefined) return { whole: true, diagonal };
-    const right = transposed(test);
-    const finite = await choleskySolveAsync(factored.factor, order, right.data, right.shape[1]);
-    if (finite) return { whole: true, diagonal, test: transposed(right) };
-  }
-  const eigen = await symmetricEigenAsync(kernel.data, order);
-  if (eigen.failure !== undefined) return { failure: eigen.failure };
-  const vectors = kernelMatrix(order, order, eigen.vectors);
-  const floor = order * Number.EPSILON * Math.max(0, eigen.values[order - 1]);
-  const diagonal = new Float64Array(order);
-  for (let row = 0; row < order; row++) {
-    for (let j = 0; j < order; j++) {
-      if (eigen.values[j] > floor) diagonal[row] += vectors.data[row * order + j] ** 2;
+/** The factors of every layer, one of the two invertible, or in words why not. */
+async function invertLayers(
+  { A, B }: KroneckerKernels,
+  { lastLayerWeight = 1 }: KfacOptions,
+): Promise<InvertedLayers | { readonly failure: string }> {
+  const depth = A.length;
+  if (B.length < depth - 1) throw incomplete(depth);
+  const count = orderOf("kernel", A[0]);
+  const layers: InvertedLayers["layers"][number][] = [];
+  for (let l = 0; l < depth; l++) {
+    const last = l === depth - 1;
+    const inputs = await pseudoInverse(A[l]);
+    if (inputs.failure !== undefined) {
+      return { failure: `K-FAC, inputs of layer ${l + 1}: ${inputs.failure}` };
     }
+    const gradients = last ? undefined : await pseudoInverse(B[l]);
+    if (gradients?.failure !== undefined) {
+      return { failure: `K-FAC, derivatives of layer ${l + 1}: ${gradients.failure}` };
+    }
+    if (inputs.projection && (!gradients || gradients.projection)) {
+      return { failure: `K-FAC, layer ${l + 1}: its kernels are singular, and training is not diagonal` };
+    }
+    layers.push({ weight: last ? lastLayerWeight : count, inputs, gradients });
   }
-  if (test === undefined) return { whole: false, diagonal };
-  const along = product(test, vectors);
-  for (let k = 0; k < along.data.length; k++) {
-    const value = eigen.values[k % order];
-    along.data[k] = value > floor ? along.data[k] / value : 0;
-  }
-  return { whole: false, diagonal, test: product(along, transposed(vectors)) };
+  return { count, layers };
 }

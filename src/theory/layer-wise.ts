@@ -18,7 +18,7 @@
  * | Θ_l, Θ       | `train`            | (N, N) or (C·N, C·N)                    |
  * | Θ_l(x', x)   | `test`             | (N', N) or (C·N', C·N)                  |
  * | w, α         | {@link couplingWeights} | (L), a number                      |
- * | p z_l        | `weights`          | (N, C) or (C·N, 1), one for each layer  |
+ * | p z_l        | `moves`            | (N, C) or (C·N, 1), one for each layer  |
  *
  * The cross-entropy loss has the same Θ̄ and another residual: `cross-entropy.ts`.
  *
@@ -96,7 +96,7 @@ async function isotropicDynamics(
     optimalRate: 1 / alpha,
     at: (step, rate) => predict(share(step, rate)),
     limit: () => predict(1),
-    weights: (step, rate) => solved.solutions.map((z) => times(z, share(step, rate) / alpha)),
+    moves: async (step, rate) => solved.solutions.map((z) => ({ rows: times(z, share(step, rate) / alpha) })),
   };
 }
 

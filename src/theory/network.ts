@@ -18,9 +18,7 @@
  */
 import { requireOption } from "../errors.ts";
 import * as graph from "../graph/index.ts";
-import { type BuiltModel, dense, type Layer, type Model, relu, sequential } from "../nn/index.ts";
-import { Random } from "../random.ts";
-import type { NamedTensors } from "../tensor.ts";
+import { dense, type Layer, type Model, relu, sequential } from "../nn/index.ts";
 import { type ActivationName, dualActivation } from "./activations.ts";
 
 export interface WideNetwork {
@@ -57,14 +55,4 @@ export function finiteNetwork(network: WideNetwork, width: number, outputs = 1):
     activation === "relu" ? relu() : erfLayer,
   ]);
   return sequential([...hidden.flat(), dense(outputs, options)]);
-}
-
-/** Initial values of a model's parameters, each from its own stream: those that a trainer of this seed begins with. */
-export function initialValues(model: BuiltModel, seed: number): NamedTensors {
-  const random = new Random(seed).fork("parameters");
-  return new Map(
-    [...model.parameters].map(([name, { shape, initialize }]) => {
-      return [name, { shape, data: initialize(random.fork(name)) }] as const;
-    }),
-  );
 }

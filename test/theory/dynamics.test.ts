@@ -87,6 +87,15 @@ const bar = (weights: ArrayLike<number>, layers: ReturnType<typeof layersOf>) =>
   return { train: times("train"), test: times("test") };
 };
 
+/** u of θ_t = θ_0 + J_lᵀu_l. */
+async function rowsOf(result: DynamicsResult, step: number, rate: number): Promise<KernelMatrix[]> {
+  const moves = await predictions(result).moves!(step, rate);
+  return moves.map((move) => {
+    assert.ok("rows" in move);
+    return move.rows;
+  });
+}
+
 describe("predicted training", () => {
   it("gradient descent follows its recursion", async () => {
     const [{ train, test }] = layersOf(1);
@@ -96,7 +105,7 @@ describe("predicted training", () => {
       const result = await gradientDescentDynamics(train, problem, test);
       assertFollows(result, { train: scale(train), test: scale(test) }, problem);
       assert.equal(predictions(result).alpha, undefined);
-      const [u] = predictions(result).weights!(3, 0.1);
+      const [u] = await rowsOf(result, 3, 0.1);
       const change = weightedSum([product(test, u), problem.initialTest]);
       assertClose(change.data, predictions(result).at(3, 0.1).test!.data, 1e-10, "Θ(x', x) u");
     }
@@ -139,7 +148,7 @@ describe("predicted training", () => {
       assertFollows(result, bar(weights, layers), problem);
       assert.ok(Math.abs(predictions(result).alpha! - alpha) < 1e-12);
       // The same through u: f_t(x') = f_0(x') + Σ_l Θ_l(x', x) u_l.
-      const u = predictions(result).weights!(2, 0.2);
+      const u = await rowsOf(result, 2, 0.2);
       const change = weightedSum([problem.initialTest, ...others.map((kernel, l) => product(kernel, u[l]))]);
       assertClose(change.data, predictions(result).at(2, 0.2).test!.data, 1e-9);
     });

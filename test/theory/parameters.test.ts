@@ -5,12 +5,14 @@ import {
   dense,
   exactNgd,
   gaussian,
+  kfac,
   layerwiseNgd,
   type Model,
   type Optimizer,
   sequential,
   sgd,
   tanh,
+  unitwiseNgd,
 } from "../../src/index.ts";
 import { openRuntime, type Runtime } from "../../src/runtime/runtime.ts";
 import {
@@ -20,9 +22,13 @@ import {
   finiteNetwork,
   gradientDescentDynamics,
   initialValues,
+  jacobianFactors,
   kernelMatrix,
+  kfacDynamics,
+  type LayerMove,
   layerWiseDynamics,
   linearizedParameters,
+  unitWiseNetworkDynamics,
 } from "../../src/theory/index.ts";
 import { assertClose, randomMatrix } from "./support.ts";
 
@@ -72,7 +78,7 @@ async function predicted(
     y: ReturnType<typeof randomMatrix>;
     test: ReturnType<typeof randomMatrix>;
   },
-  metric: "sgd" | "exact" | "identity" | "tridiagonal",
+  metric: "sgd" | "exact" | "identity" | "tridiagonal" | "kfac" | "unit-wise",
 ) {
   const { x, y, test } = inputs;
   const built = model.build([x.shape[1]]);
@@ -84,12 +90,18 @@ async function predicted(
     result = await gradientDescentDynamics(kernels.train.theta, problem, kernels.test!.theta);
   else if (metric === "exact")
     result = await exactDynamics(kernels.train.theta, problem, kernels.test!.theta);
-  else result = await layerWiseDynamics(kernels.train.layers, problem, metric, kernels.test!.layers);
+  else if (metric === "kfac") {
+    const of = ({ Q: A, B }: typeof kernels.train) => ({ A, B });
+    result = await kfacDynamics(of(kernels.train), problem, of(kernels.test!));
+  } else if (metric === "unit-wise") {
+    const factors = (points: typeof x) => jacobianFactors(network, points, { runtime });
+    result = await unitWiseNetworkDynamics(await factors(x), problem, await factors(test));
+  } else result = await layerWiseDynamics(kernels.train.layers, problem, metric, kernels.test!.layers);
   assert.ok(result.failure === undefined, result.failure);
   const dynamics = result;
   const at = async (step: number, rate: number) => ({
     ...dynamics.at(step, rate),
-    parameters: await linearizedParameters(network, x, dynamics.weights!(step, rate), { runtime }),
+    parameters: await linearizedParameters(network, x, await dynamics.moves!(step, rate), { runtime }),
   });
   return { ...dynamics, at };
 }
@@ -141,6 +153,78 @@ describe("predicted parameters", () => {
     });
   }
 
+  // Every method's parameters are those of its own outputs: J(θ_t − θ_0) = f_t − f_0, at training and test points alike.
+  for (const [metric, outputs, widths] of [
+    ["exact", 2, [9, 8]],
+    ["tridiagonal", 2, [9, 8]],
+    ["kfac", 1, [9, 8]],
+    ["kfac", 1, [4, 8]],
+    ["unit-wise", 1, [9, 8]],
+    ["unit-wise", 1, [3, 8]],
+    ["unit-wise", 2, [9, 8]],
+  ] as const) {
+    it(`${metric}, ${outputs} outputs, widths ${widths}: the linear model at θ_t has the outputs f_t`, async () => {
+      const model = sequential([
+        ...widths.flatMap((width) => [dense(width, { bias: false }), tanh()]),
+        dense(outputs, { bias: false }),
+      ]);
+      const own = {
+        ...{ x: randomMatrix(5, 6, 1), y: randomMatrix(5, outputs, 2), test: randomMatrix(3, 6, 4) },
+      };
+      const built = model.build([6]);
+      const initial = initialValues(built, 3);
+      const dynamics = await predicted(model, own, metric);
+      const rate = 0.7 * dynamics.optimalRate;
+      const factors = (points: typeof own.x) =>
+        jacobianFactors({ model: built, parameters: initial }, points, { runtime });
+      for (const step of [1, 4]) {
+        const { parameters, ...f } = await dynamics.at(step, rate);
+        for (const of of ["train", "test"] as const) {
+          const { layers, outputs: start } = await factors(of === "train" ? own.x : own.test);
+          const [count] = start.shape;
+          const linear = start.data.slice();
+          for (const { name, inputs, deltas } of layers) {
+            const weight = `${name}.weight`;
+            const moved = parameters.get(weight)!.data;
+            const before = initial.get(weight)!.data;
+            const [rows, units] = deltas.shape;
+            const width = inputs.shape[1];
+            for (let q = 0; q < rows; q++) {
+              const [c, n] = [Math.floor(q / count), q % count];
+              for (let k = 0; k < units * width; k++) {
+                const [o, i] = [Math.floor(k / width), k % width];
+                linear[n * outputs + c] +=
+                  deltas.data[q * units + o] * inputs.data[n * width + i] * (moved[k] - before[k]);
+              }
+            }
+          }
+          assertClose(linear, f[of]!.data, 1e-7, `${of} after ${step} steps`);
+        }
+      }
+    });
+  }
+
+  // Damping enters K-FAC by its square root, beside factors whose least eigenvalues are 1e-6 here.
+  for (const [metric, optimizer, damping] of [
+    ["kfac", kfac, 1e-18],
+    ["unit-wise", unitwiseNgd, 1e-12],
+  ] as const) {
+    it(`${metric}: the first step of any network is the predicted one`, async () => {
+      const model = sequential(
+        [9, 8, 1].flatMap((width, l) => [...(l > 0 ? [tanh()] : []), dense(width, { bias: false })]),
+      );
+      const own = { x: randomMatrix(5, 6, 1), y: randomMatrix(5, 1, 2), test: randomMatrix(3, 6, 4) };
+      const options = { learningRate: 0.01, damping, fisher: "exact" } as const;
+      const course = await train(model, optimizer(options), { ...own, steps: 1 });
+      const { parameters } = await (await predicted(model, own, metric)).at(1, 0.01);
+      for (const [name, { data: values }] of parameters) {
+        const before = course[0].parameters.get(name)!.data;
+        const movedTo = (data: ArrayLike<number>) => Float64Array.from(data, (value, k) => value - before[k]);
+        assertClose(movedTo(course[1].parameters.get(name)!.data), movedTo(values), 1e-3, name);
+      }
+    });
+  }
+
   it("a wide network follows the prediction at training and test points, closer the wider it is", async () => {
     const x = randomMatrix(6, 8, 5);
     const own = {
@@ -169,17 +253,20 @@ describe("predicted parameters", () => {
     assert.ok(errors[1] < 0.1 && errors[1] < errors[0], errors.join(", "));
   });
 
-  it("refuses weights of another number", async () => {
+  it("refuses moves of another number or shape", async () => {
     const built = linear.build([7]);
     const network = { model: built, parameters: initialValues(built, 3) };
-    const u = kernelMatrix(4, 2);
+    const carriedOut = (moves: LayerMove[]) => linearizedParameters(network, data.x, moves, { runtime });
+    const rows = kernelMatrix(4, 2);
+    await assert.rejects(carriedOut([{ rows }, { rows }]), /invalid moves: 2 \(must be 1/);
     await assert.rejects(
-      linearizedParameters(network, data.x, [u, u], { runtime }),
-      /invalid weights: 2 \(must be 1/,
+      carriedOut([{ rows: kernelMatrix(3, 2) }]),
+      /invalid moves: shape \(6, 1\) \(must be \(8, 1\)\)/,
     );
     await assert.rejects(
-      linearizedParameters(network, data.x, [kernelMatrix(3, 2)], { runtime }),
-      /invalid weights: 6/,
+      carriedOut([{ units: kernelMatrix(4, 2) }]),
+      /invalid moves: shape \(4, 2\) \(must be \(8, 2\)\)/,
     );
+    await assert.rejects(carriedOut([{ core: kernelMatrix(4, 4) }]), /a core with 2 outputs \(must be one\)/);
   });
 });
