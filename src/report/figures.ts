@@ -1,4 +1,5 @@
 /** Which charts a report shows, and the picture of a comparison that stands alone. */
+import { UsageError } from "../errors.ts";
 import type { EpochRecord, RunRecord } from "../training/run-folder.ts";
 import { type Axis, type Chart, drawChart, type Series } from "./chart.ts";
 import { formatNumber, formatSeconds } from "./format.ts";
@@ -35,19 +36,33 @@ export function reportFigures(summary: Summary): Figure[] {
   });
 }
 
+export interface ComparisonFigure {
+  /** In pixels; the two charts stand side by side from 640 on, below each other under that. */
+  readonly width: number;
+  readonly height: number;
+  readonly scheme: keyof typeof schemes;
+  /** Default the loss; the metric is that of the validation part. */
+  readonly quantity?: "loss" | "metric";
+}
+
 /**
- * The loss against epochs and against seconds, side by side, as an SVG file that needs nothing else (for a README, a
- * paper, a slide).
+ * The loss, or the metric, against epochs and against seconds, side by side, as an SVG file that needs nothing else (for a
+ * README, a paper, a slide).
  *
  * @param runs at least one
- * @param options.width in pixels; the two charts stand side by side from 640 on, below each other under that
  * @returns well-formed XML; the same bytes for the same runs
+ * @throws UsageError where the metric is asked for and no run has one
  */
 export function renderComparisonFigure(
   runs: readonly RunRecord[],
-  { width, height, scheme }: { width: number; height: number; scheme: keyof typeof schemes },
+  { width, height, scheme, quantity = "loss" }: ComparisonFigure,
 ): string {
   const summary = summarize(runs);
+  const drafts =
+    quantity === "loss"
+      ? [lossChart(summary, epochAxis), lossChart(summary, secondsAxis(summary))]
+      : metricCharts(summary);
+  if (drafts.length === 0) throw new UsageError("invalid quantity: metric (no run has one)");
   const palette: Palette = schemes[scheme];
   const beside = width >= 640;
   const legendHeight = 26;
@@ -55,19 +70,18 @@ export function renderComparisonFigure(
   const size = beside
     ? { width: (width - 3 * pad) / 2, height: height - legendHeight - 2 * pad }
     : { width: width - 2 * pad, height: (height - legendHeight - 3 * pad) / 2 };
-  const panels = [lossChart(summary, epochAxis), lossChart(summary, secondsAxis(summary))].map(
-    (draft, index) => {
-      const svg = drawChart({ ...draft, id: `panel-${index + 1}`, ...size, palette });
-      const x = beside ? pad + index * (size.width + pad) : pad;
-      const y = beside ? pad : pad + index * (size.height + pad);
-      return svg.replace("<svg ", `<svg x="${x}" y="${y}" `);
-    },
-  );
-  const legend = lineLegend(runs.some(hasValidation), palette);
+  const panels = drafts.map((draft, index) => {
+    const svg = drawChart({ ...draft, id: `panel-${index + 1}`, ...size, palette });
+    const x = beside ? pad + index * (size.width + pad) : pad;
+    const y = beside ? pad : pad + index * (size.height + pad);
+    return svg.replace("<svg ", `<svg x="${x}" y="${y}" `);
+  });
+  const legend =
+    quantity === "loss" ? lineLegend(runs.some(hasValidation), palette) : `<text>${drafts[0].note}</text>`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
     ` font-family="system-ui, sans-serif" role="img" aria-labelledby="figure-title figure-description">`,
-    `<title id="figure-title">Loss against epochs and against seconds</title>`,
+    `<title id="figure-title">${drafts[0].title} and against seconds</title>`,
     `<desc id="figure-description">${escapeHtml(headline(summary))}</desc>`,
     `<rect width="100%" height="100%" rx="6" fill="${palette.surface}"/>`,
     ...panels,

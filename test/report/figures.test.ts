@@ -37,6 +37,29 @@ describe("the figure of a comparison", () => {
     assert.equal(figure(), figure());
   });
 
+  it("draws the metric of the validation part when that is asked for", () => {
+    const measured = three.map((one, k) => ({
+      ...one,
+      epochs: one.epochs.map((record, t) => ({
+        ...record,
+        metric: { name: "accuracy", value: 0.5 + 0.01 * t + 0.1 * k },
+      })),
+    }));
+    const svg = renderComparisonFigure(measured, { ...size, scheme: "light", quantity: "metric" });
+    const root = new window.DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+    assert.equal(root.querySelector("title")!.textContent, "Accuracy against epochs and against seconds");
+    assert.equal(root.querySelectorAll("svg").length, 2);
+    assert.match(svg, /On the validation split. Higher is better./);
+    const without = three.map((one) => ({
+      ...one,
+      epochs: one.epochs.map((record) => ({ ...record, metric: undefined })),
+    }));
+    assert.throws(
+      () => renderComparisonFigure(without, { ...size, scheme: "light", quantity: "metric" }),
+      /invalid quantity: metric \(no run has one\)/,
+    );
+  });
+
   it("puts the charts below each other where it is narrow", () => {
     const svg = renderComparisonFigure(three, { width: 400, height: 700, scheme: "light" });
     const places = [...svg.matchAll(/<svg x="([\d.]+)" y="([\d.]+)"/g)].map(([, x, y]) => [
