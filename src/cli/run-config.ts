@@ -8,7 +8,7 @@ import { createOptimizer } from "../optimizers/index.ts";
 import type { Device } from "../runtime/session.ts";
 import type { FloatDType, TypedArray } from "../tensor.ts";
 import { readConfig } from "../training/run-folder.ts";
-import type { TrainerConfig } from "../training/trainer.ts";
+import type { TrainerConfig } from "../training/trainer-config.ts";
 import { buildModel, type ModelConfig } from "./models.ts";
 
 export interface RunConfig {

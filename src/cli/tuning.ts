@@ -8,7 +8,8 @@ import { findMethod } from "../optimizers/index.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { ReportContext } from "../training/run-folder.ts";
-import { createTrainer, type Trainer, type TrainerConfig } from "../training/trainer.ts";
+import { createTrainer, type Trainer } from "../training/trainer.ts";
+import type { TrainerConfig } from "../training/trainer-config.ts";
 
 export const tuningGrid = {
   learningRate: [1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],

@@ -9,7 +9,7 @@ import { createOptimizer, findMethod, type MethodInfo, methods } from "../optimi
 import { Random } from "../random.ts";
 import type { NamedTensors, Tensor } from "../tensor.ts";
 import type { CheckpointSource } from "../training/checkpoint.ts";
-import type { TrainerConfig } from "../training/trainer.ts";
+import type { TrainerConfig } from "../training/trainer-config.ts";
 import { type Decomposition, decompose, leadingInverse, solve, traceMatrix } from "./decomposition.ts";
 import { compareDirection, exactDecrease, norm, type Reference } from "./directions.ts";
 import type { DirectionComparison, Inspection, LayerInspection } from "./inspection.ts";

@@ -12,7 +12,7 @@ import { openRuntime } from "../runtime/runtime.ts";
 import { allocate, type NamedTensors, sizeOf, type Tensor } from "../tensor.ts";
 import { type CheckpointSource, type Progress, readCheckpoint } from "../training/checkpoint.ts";
 import { availableMemory } from "../training/step-memory.ts";
-import { identityOf, type TrainerConfig } from "../training/trainer.ts";
+import { identityOf, type TrainerConfig } from "../training/trainer-config.ts";
 
 export class InspectedNetwork {
   readonly problem: Problem;

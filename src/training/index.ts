@@ -3,4 +3,5 @@ export type { Progress } from "./checkpoint.ts";
 export type { Evaluation, Examples } from "./evaluation.ts";
 export type { FitOptions } from "./fit.ts";
 export type { EpochRecord } from "./run-folder.ts";
-export { createTrainer, resumeTrainer, type Trainer, type TrainerConfig } from "./trainer.ts";
+export { createTrainer, resumeTrainer, type Trainer } from "./trainer.ts";
+export type { TrainerConfig } from "./trainer-config.ts";

@@ -1,28 +1,15 @@
 /** The trainer: one model, one optimizer, one likelihood, on one runtime. */
 
-import { linearScores } from "../curvature/images.ts";
-import { fisherMatrix } from "../curvature/parameter-space.ts";
 import type { CurvatureRow } from "../curvature/report.ts";
-import { formatBytes } from "../curvature/solver.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
-import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
-import { input } from "../graph/index.ts";
-import type { BuiltModel, Likelihood, Model } from "../nn/index.ts";
-import type {
-  Batch,
-  DirectionOptions,
-  Method,
-  Optimizer,
-  Problem,
-  StepStatistics,
-} from "../optimizers/optimizer.ts";
+import type { FisherOption } from "../fisher/index.ts";
+import type { Batch, DirectionOptions, Method, Problem, StepStatistics } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import { bufferInput, parameterInput, traceNamedGradient } from "../optimizers/program/traced-batch.ts";
 import { Random } from "../random.ts";
 import { openRuntime } from "../runtime/runtime.ts";
-import type { Device, Runtime } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/session.ts";
 import {
-  type FloatDType,
   formatShape,
   type NamedTensors,
   type NamedTensorsLike,
@@ -30,37 +17,21 @@ import {
   sizeOf,
   type Tensor,
 } from "../tensor.ts";
+import { fisherOfBatch } from "./batch-fisher.ts";
 import {
   type CheckpointSource,
   encodeCheckpoint,
-  type Identity,
   type Progress,
   readCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
 import { type FitOptions, fit } from "./fit.ts";
+import { initialBuffers, initialValues } from "./initial-values.ts";
 import { type NamedPart, readNamed, writeNamed } from "./named-state.ts";
 import type { EpochRecord } from "./run-folder.ts";
 import { availableMemory, explainMemory } from "./step-memory.ts";
-
-export interface TrainerConfig {
-  readonly model: Model;
-  /** Shape of one sample, without the batch axis. */
-  readonly inputShape: readonly number[];
-  readonly likelihood: Likelihood;
-  readonly optimizer: Optimizer;
-  /** Rows of a batch in `fit`; `step` takes batches of any size. Default 128. */
-  readonly batchSize?: number;
-  /** Default `"float32"`. */
-  readonly dtype?: FloatDType;
-  /** Default `"cpu"`. */
-  readonly device?: Device;
-  /** Seed of the initial weights, of the batches' order and of Monte-Carlo targets; default 0. */
-  readonly seed?: number;
-  /** Bytes that a step may take, curvature and all; default three quarters of the machine's free memory, 4 GiB in browsers. */
-  readonly memoryLimit?: number;
-}
+import { identityOf, type ResolvedConfig, type TrainerConfig } from "./trainer-config.ts";
 
 /** How to place a trainer on a runtime that is already open, so that several share it. */
 export interface TrainerPlacement {
@@ -85,7 +56,6 @@ export async function createTrainer(
   requireOption(Number.isSafeInteger(seed), "seed", seed, "an integer");
   requireOption(memoryLimit > 0, "memoryLimit", memoryLimit, "> 0 bytes");
   requireOption(shapeValid, "inputShape", formatShape(config.inputShape), "positive integers");
-  const random = new Random(seed);
   const model = config.model.build(config.inputShape);
   if (model.outputShape.length !== 1) {
     throw new UsageError(
@@ -105,7 +75,7 @@ export async function createTrainer(
     model,
     likelihood: config.likelihood,
     dtype,
-    random: random.fork("targets"),
+    random: new Random(seed).fork("targets"),
     memoryLimit,
     onMemory(bytes) {
       usage.peakBytes = Math.max(usage.peakBytes, bytes);
@@ -119,7 +89,7 @@ export async function createTrainer(
     usage,
     placement.runtime === undefined,
   );
-  trainer.setParameters(initialParameters(model, random.fork("parameters")));
+  trainer.setParameters(initialValues(model, seed));
   trainer.setBuffers(initialBuffers(model));
   return trainer;
 }
@@ -145,25 +115,6 @@ export async function resumeTrainer(
     throw error;
   }
 }
-
-function initialParameters(model: BuiltModel, random: Random): NamedTensors {
-  return new Map(
-    [...model.parameters].map(([name, spec]) => {
-      return [name, { shape: spec.shape, data: spec.initialize(random.fork(name)) }] as const;
-    }),
-  );
-}
-
-function initialBuffers(model: BuiltModel): NamedTensors {
-  return new Map(
-    [...model.buffers].map(([name, { shape, initial }]) => {
-      return [name, { shape, data: new Float64Array(sizeOf(shape)).fill(initial) }] as const;
-    }),
-  );
-}
-
-type ResolvedConfig = TrainerConfig &
-  Required<Pick<TrainerConfig, "batchSize" | "dtype" | "device" | "seed">>;
 
 export class Trainer {
   readonly config: ResolvedConfig;
@@ -279,45 +230,10 @@ export class Trainer {
    * @param options `sampledTargets` are the draws of the Monte-Carlo Fisher, as many as there are
    * @throws UsageError with the estimate when it would exceed the memory limit
    */
-  async fisher(
-    batch: Batch,
-    option: FisherOption,
-    { sampledTargets = [] }: DirectionOptions = {},
-  ): Promise<Tensor> {
+  async fisher(batch: Batch, option: FisherOption, options: DirectionOptions = {}): Promise<Tensor> {
     this.#check(batch);
-    const fisher = { ...parseFisher(option), draws: sampledTargets.length };
-    const rows =
-      batch.inputs.shape[0] *
-      Math.max(1, fisher.draws, fisher.type === "exact" ? this.#problem.model.outputShape[0] : 1);
-    const bytes = 8 * this.parameterCount * (this.parameterCount + rows);
-    if (bytes > this.#problem.memoryLimit) {
-      throw new UsageError(
-        `the Fisher matrix of ${this.parameterCount} parameters needs ${formatBytes(bytes)}, the limit is ${formatBytes(this.#problem.memoryLimit)}`,
-      );
-    }
-    requireOption(
-      sampledTargets.length > 0 === (fisher.type === "monte-carlo"),
-      "sampledTargets",
-      `${sampledTargets.length} draws`,
-      "given for the monte-carlo Fisher and for no other",
-    );
-    for (const targets of sampledTargets) this.#check({ inputs: batch.inputs, targets });
-    const drawn = sampledTargets.map((_, k) => `sampled/${k}`);
-    const trace = new BatchFunction(
-      this.#problem,
-      this.#method.state,
-      ({ forward, targets, samples }) => {
-        const nodes = drawn.map((name) => input(name, targets.shape, targets.dtype));
-        const scores = traceScores(forward, this.#problem.likelihood, targets, fisher, nodes);
-        return { fisher: fisherMatrix(linearScores(scores, "samples").scores.layers, samples) };
-      },
-      new Map(drawn.map((name, k) => [name, sampledTargets[k]])),
-    );
-    try {
-      return (await trace.call(batch)).fisher;
-    } finally {
-      trace.dispose();
-    }
+    for (const targets of options.sampledTargets ?? []) this.#check({ inputs: batch.inputs, targets });
+    return fisherOfBatch(this.#problem, this.#method.state, batch, option, options);
   }
 
   /** Copies of the parameters, by name. */
@@ -464,19 +380,6 @@ export class Trainer {
     }
     if (shape[0] === 0 || data.length === 0) throw new UsageError("invalid inputs: no samples");
   }
-}
-
-/** What a checkpoint of this configuration belongs to. */
-export function identityOf(config: TrainerConfig): Identity {
-  const { model, inputShape, likelihood, dtype = "float32", optimizer, seed = 0 } = config;
-  return {
-    model: model.describe(),
-    inputShape,
-    likelihood: likelihood.name,
-    dtype,
-    optimizer: optimizer.name,
-    seed,
-  };
 }
 
 /** The status of a rejected step, with the input that is to blame, if one is. */

@@ -20,7 +20,8 @@ import {
   relu,
   sequential,
 } from "../../src/index.ts";
-import { createTrainer, type Trainer, type TrainerConfig } from "../../src/training/trainer.ts";
+import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 
 const optimizer = { name: "tengrad", options: { learningRate: 0.05, damping: 0.1, refreshEvery: 4 } };
 const training = { epochs: 2, batchSize: 16, dtype: "float32", device: "cpu", seed: 0 } as const;

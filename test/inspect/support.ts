@@ -3,7 +3,8 @@ import { type Dataset, loadDataset } from "../../src/data/index.ts";
 import { openNetwork } from "../../src/inspect/network.ts";
 import * as nn from "../../src/nn/index.ts";
 import { createOptimizer } from "../../src/optimizers/index.ts";
-import { createTrainer, type TrainerConfig } from "../../src/training/trainer.ts";
+import { createTrainer } from "../../src/training/trainer.ts";
+import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 
 export interface Specimen {
   readonly config: TrainerConfig;

@@ -25,7 +25,7 @@ import {
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { writeSafetensors } from "../../src/training/safetensors-file.ts";
-import type { TrainerConfig } from "../../src/training/trainer.ts";
+import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 import {
   assertSameBits,
   counting,

@@ -23,13 +23,14 @@ import type {
 import { DoubleBuffer } from "../program/double-buffer.ts";
 import { loadBatch, loadBatchAhead } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
-import { StepControl, short } from "../step-rules/step-control.ts";
+import { StepControl } from "../step-rules/step-control.ts";
 import { type StepRule, usesNetwork } from "../step-rules/step-rule.ts";
 import { reportWithPeaks } from "./block-memory.ts";
 import type { DampingPolicy } from "./damping.ts";
 import { DirectionMap } from "./direction-map.ts";
 import type { MovingAverages } from "./moving-averages.ts";
 import { NaturalPlan, type UpdateProgram } from "./natural-plan.ts";
+import { combine, judge, NOT_FINITE } from "./outcome.ts";
 import { carriedSpecs, type Draws, traceBlocks } from "./traced-blocks.ts";
 
 export interface NaturalSettings {
@@ -55,7 +56,8 @@ export class NaturalMethod implements Method {
   readonly #problem: Problem;
   readonly #settings: NaturalSettings;
   readonly #scalars: Record<string, TypedArray>;
-  readonly #plans = new BoundedCache<string, NaturalPlan>(CACHED_BATCH_SIZES);
+  /** By batch size. */
+  readonly #plans = new BoundedCache<number, NaturalPlan>(CACHED_BATCH_SIZES);
   /** The plan whose slots hold the curvature in use; none when the next step must refresh. */
   #kept: NaturalPlan | undefined;
   /** The plan refreshed last, whose memory the next refresh continues. */
@@ -268,7 +270,7 @@ export class NaturalMethod implements Method {
     this.#kept = stale ? plan : undefined;
     if (!plan) return;
     plan.damping = Number(values.slotDamping);
-    void this.#plans.getOrCreate(planKey(plan.samples), () => plan);
+    void this.#plans.getOrCreate(plan.samples, () => plan);
   }
 
   dispose(): void {
@@ -365,11 +367,11 @@ export class NaturalMethod implements Method {
   }
 
   #planOf(samples: number): NaturalPlan | undefined {
-    return this.#plans.get(planKey(samples));
+    return this.#plans.get(samples);
   }
 
   #createPlan(samples: number, draws: Draws): Promise<NaturalPlan> {
-    return this.#plans.getOrCreate(planKey(samples), () => {
+    return this.#plans.getOrCreate(samples, () => {
       const plan = this.#newPlan(samples, draws, this.#settings, this.#averages);
       this.#averages ??= plan.averages;
       return plan;
@@ -396,40 +398,9 @@ function savedSlots(
   return stale ? [...Object.keys(statistics), ...Object.keys(refreshed)] : memory;
 }
 
-function planKey(samples: number): string {
-  return String(samples);
-}
-
-/** The worst of the blocks' outcomes. */
-function combine(outcomes: readonly RefreshOutcome[]): RefreshOutcome {
-  return {
-    damping: Math.max(...outcomes.map(({ damping }) => damping)),
-    retries: Math.max(...outcomes.map(({ retries }) => retries)),
-    note: outcomes.find(({ note }) => note !== undefined)?.note,
-    failure: outcomes.find(({ failure }) => failure !== undefined)?.failure,
-  };
-}
-
-const NOT_FINITE = "rejected: the update is not finite";
-
 /** Whether steps are taken in place: nothing looks at a proposed step before it counts, and its directions are used as they are. */
 function takesInPlace(problem: Problem, settings: NaturalSettings): boolean {
   const { rule, carry, klClip, stepRule, damping, structure } = settings;
   const judged = usesNetwork(stepRule) || stepRule.rejectIncrease || damping.every > 0;
   return !judged && !structure.learns && carry === 0 && klClip === undefined && stepsInPlace(problem, rule);
-}
-
-/** A step's status in words. */
-function judge(
-  loss: number,
-  norm: number,
-  { failure, retries, damping, note }: RefreshOutcome,
-  asked: number,
-): string {
-  if (!Number.isFinite(loss)) return `rejected: the loss is ${loss} at the current parameters`;
-  if (failure !== undefined) return `rejected: ${failure}`;
-  if (!Number.isFinite(norm)) return NOT_FINITE;
-  if (retries > 0)
-    return `damping raised from ${short(asked)} to ${short(damping)}: a block was not positive definite`;
-  return note ?? "ok";
 }

@@ -7,39 +7,41 @@
  * - `observation`: the proposed parameters on the same batch, for blocks that learn from steps
  * - `gradient`: for blocks that the host solves on every step
  */
-import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
+import type { CurvatureBlock, SlotArrays, SlotSymbols } from "../../curvature/block.ts";
 import { blockParameters } from "../../curvature/partition.ts";
 import { type FisherType, type LayerScores, traceLoss, traceScores } from "../../fisher/index.ts";
 import { input, type NamedOutputs, type SymbolicTensor } from "../../graph/index.ts";
 import type { Random } from "../../random.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
-import {
-  allocate,
-  bytesPerElement,
-  type NamedTensors,
-  sizeOf,
-  type Tensor,
-  type TypedArray,
-} from "../../tensor.ts";
+import { allocate, type NamedTensors, sizeOf, type Tensor, type TypedArray } from "../../tensor.ts";
 import type { InPlace, InPlaceStep } from "../first-order/in-place.ts";
 import type { Problem } from "../optimizer.ts";
 import type { DoubleBuffer } from "../program/double-buffer.ts";
 import { PROPOSED, StepProgram } from "../program/step-program.ts";
 import {
-  allocateSpec,
   type BatchArrays,
-  batchArrays,
   type TracedBatch,
   traceBuffers,
   traceNamedGradient,
 } from "../program/traced-batch.ts";
-import { QUADRATIC_MODEL_RESULTS, traceQuadraticModel } from "../step-rules/quadratic-model.ts";
-import { collect, type Directions, factorName, gradientName, layerVector, slotName } from "./directions.ts";
+import { traceQuadraticModel } from "../step-rules/quadratic-model.ts";
+import {
+  allOf,
+  collect,
+  type Directions,
+  factorName,
+  gradientInputs,
+  gradientName,
+  layerVector,
+  slotInputs,
+  slotName,
+} from "./directions.ts";
 import { CompiledIterations } from "./iterations.ts";
 import { averageOutputs, MovingAverages } from "./moving-averages.ts";
 import type { NaturalSettings } from "./natural-method.ts";
 import { traceDisplacements, traceNaturalStep } from "./natural-step.ts";
 import { traceObservation, traceProposedLoss } from "./observation.ts";
+import { allocatePlan, hostBytes } from "./plan-arrays.ts";
 import { type Draws, traceBlocks } from "./traced-blocks.ts";
 
 /** The score rows that are the gradients of the batch's own losses. */
@@ -107,27 +109,22 @@ export class NaturalPlan {
     this.blocks = blocks;
     this.averages = averages ?? new MovingAverages(blocks, settings.structure.averaging, problem.dtype);
 
-    this.batch = batchArrays(traced);
-    this.draws = drawn.map(({ source }) => allocateSpec(source));
-    this.slots = this.blocks.map(allocateSlots);
-    this.#hostBytes = this.blocks.reduce((total, block) => total + hostBytes(block), 0);
-    const scalarNames = ["loss", ...QUADRATIC_MODEL_RESULTS];
-    this.results = Object.fromEntries(scalarNames.map((name) => [name, allocate(problem.dtype, 1)]));
-    this.#arrays = { ...this.batch, ...scalars, ...this.averages.scalars, ...this.results };
-    drawn.forEach(({ name }, k) => {
-      this.#arrays[name] = this.draws[k];
+    const {
+      batch,
+      draws: noise,
+      slots,
+      results,
+      named,
+    } = allocatePlan(problem, {
+      ...{ traced, drawn, blocks, factors: this.#gradientFactors() },
+      gradients: blocks.flatMap((_, b) => this.#gradientParameters(b)),
     });
-    this.slots.forEach((arrays, b) => {
-      for (const [name, array] of Object.entries(arrays)) this.#arrays[slotName(b, name)] = array;
-    });
-    for (const { layer, inputs, deltas } of this.#gradientFactors()) {
-      this.#arrays[factorName(layer, "inputs")] = allocateSpec(inputs);
-      this.#arrays[factorName(layer, "deltas")] = allocateSpec(deltas);
-    }
-    for (const name of this.blocks.flatMap((_, b) => this.#gradientParameters(b))) {
-      const { shape } = problem.model.parameters.get(name)!;
-      this.#arrays[gradientName(name)] = allocate(problem.dtype, sizeOf(shape));
-    }
+    this.batch = batch;
+    this.draws = noise;
+    this.slots = slots;
+    this.results = results;
+    this.#arrays = { ...scalars, ...this.averages.scalars, ...named };
+    this.#hostBytes = blocks.reduce((total, block) => total + hostBytes(block), 0);
   }
 
   /** A block's parameters whose gradient on the refresh batch is computed beside the statistics. */
@@ -199,7 +196,12 @@ export class NaturalPlan {
   fresh(): Promise<UpdateProgram> {
     if (!this.#fresh) {
       const { directions, settled } = this.#freshDirections();
-      this.#fresh = this.#compileUpdate(settled, directions, () => this.#gradientInputs(), this.#arrays);
+      this.#fresh = this.#compileUpdate(
+        settled,
+        directions,
+        () => gradientInputs(this.#problem),
+        this.#arrays,
+      );
     }
     return this.#fresh;
   }
@@ -348,23 +350,9 @@ export class NaturalPlan {
     outputs[slotName(b, "gradient")] = iterative.flatten(layers.map((layer) => layerVector(layer, gradient)));
   }
 
-  #gradientInputs(): Directions {
-    const { model, dtype } = this.#problem;
-    return new Map(
-      [...model.parameters].map(
-        ([name, { shape }]) => [name, input(gradientName(name), shape, dtype)] as const,
-      ),
-    );
-  }
-
   /** Input nodes of a block's slots and moving averages, by their names. */
   slotInputs(b: number): SlotSymbols {
-    const { statistics, refreshed } = this.blocks[b];
-    const specs = Object.entries({ ...statistics, ...refreshed });
-    const slots = specs.map(
-      ([name, { shape, dtype }]) => [name, input(slotName(b, name), shape, dtype)] as const,
-    );
-    return { ...Object.fromEntries(slots), ...this.averages.inputs(b, this.blocks[b]) };
+    return { ...slotInputs(b, this.blocks[b]), ...this.averages.inputs(b, this.blocks[b]) };
   }
 
   /** Directions of the refresh batch, and the averages that settle with them, as outputs. */
@@ -384,7 +372,7 @@ export class NaturalPlan {
       const result = block.fresh
         ? block.fresh(slots)
         : block.stale(
-            block.layers.map((layer) => layerVector(layer, this.#gradientInputs())),
+            block.layers.map((layer) => layerVector(layer, gradientInputs(this.#problem))),
             slots,
             block.factored
               ? block.layers.map(({ layer }) => factorInputs.find((other) => other.layer === layer)!)
@@ -432,36 +420,4 @@ export class NaturalPlan {
     const options = { hostBytes: this.#hostBytes };
     return StepProgram.compile(this.#problem, outputs, this.#buffers(), arrays, options);
   }
-}
-
-function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
-  const specs = Object.entries({ ...statistics, ...refreshed });
-  return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
-}
-
-/** What is in a block's report beside its slots and averages. */
-function hostBytes({
-  report,
-  statistics,
-  refreshed,
-  averages = {},
-  settled,
-  evolving = {},
-}: CurvatureBlock): number {
-  const bytes = (specs: Readonly<Record<string, SlotSpec>>) =>
-    Object.values(specs).reduce(
-      (total, { shape, dtype }) => total + sizeOf(shape) * bytesPerElement(dtype),
-      0,
-    );
-  const slots = bytes(statistics) + bytes(refreshed);
-  const buffered = bytes(averages) + bytes(settled?.specs ?? {}) + bytes(evolving);
-  return Math.max(0, report.memoryBytes - slots - 2 * buffered);
-}
-
-/** The factors of a block's gradient where all of its layers have some. */
-function allOf(
-  factors: readonly LayerScores[],
-  { layers }: CurvatureBlock,
-): readonly LayerScores[] | undefined {
-  return factors.length === layers.length ? factors : undefined;
 }
