@@ -1,5 +1,7 @@
 /** What goes where: results on stdout, progress on stderr, with `--json` one object a line on stdout. */
 
+import { formatOption } from "../report/format.ts";
+
 export interface Output {
   readonly json: boolean;
   /** A line for people, on stdout; nothing with `--json`. */
@@ -53,6 +55,6 @@ export function formatDuration(seconds: number): string {
 export function formatOptions(options: Readonly<Record<string, unknown>>): string {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`)
+    .map(([key, value]) => `${key} ${typeof value === "object" ? `(${formatOption(value)})` : value}`)
     .join(", ");
 }

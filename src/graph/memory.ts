@@ -5,10 +5,12 @@
  * model's: from the last output to the first it runs what each still needs, and of a node's operands the one emitted last comes
  * first (seen in its profiles). Backward passes profit: what is made of the derivatives at a layer is made as soon as they are there.
  *
- * Reshapes share memory with their operand, and elementwise results overwrite an operand that nobody reads any more. What kernels
- * take inside, packed panels and the like, is left out; so are constants, which are part of the model.
+ * Reshapes share memory with their operand, and elementwise results overwrite an operand that nobody reads any more. Results live in an
+ * arena, which takes more than they do (`arena.ts`), the more so in the second run, whose requests meet the pieces of the first.
+ * What kernels take inside, packed panels and the like, is left out; so are constants, which are part of the model.
  */
 import { bytesPerElement } from "../tensor.ts";
+import { ArenaModel, type Piece } from "./arena.ts";
 import type { NamedOutputs } from "./onnx.ts";
 import { optimize } from "./optimize.ts";
 import { rewrite } from "./rewrite.ts";
@@ -20,35 +22,52 @@ export function largestTensor(outputs: NamedOutputs): number {
   return Math.max(0, ...computed.map(bytesOf));
 }
 
-/** Peak bytes of the intermediate results of a computation as it is traced. */
+/** Bytes that an arena takes for the intermediate results of a computation as it is traced. */
 export function peakBytes(outputs: readonly SymbolicTensor[]): number {
   return workingBytes(rewrite(outputs));
 }
 
-/** Peak bytes of the intermediate results of a computation in the form in which it is lowered. */
+/** Bytes that an arena takes for the intermediate results of a computation in the form in which it is lowered. */
 export function workingBytes(results: readonly SymbolicTensor[]): number {
+  const arena = new ArenaModel();
   const order = executionOrder(results);
+  for (let run = 0; run < RUNS; run++) runIn(arena, order, new Set(results.map(storage)));
+  return arena.taken;
+}
+
+/** Runs after which an arena has all that it will take. */
+const RUNS = 3;
+
+/** @param bound whose memory is not the arena's */
+function runIn(
+  arena: ArenaModel,
+  order: readonly SymbolicTensor[],
+  bound: ReadonlySet<SymbolicTensor>,
+): void {
   const readers = new Map<SymbolicTensor, number>();
   for (const node of order) {
     for (const operand of operands(node)) readers.set(operand, (readers.get(operand) ?? 0) + 1);
   }
-  const bound = new Set(results.map(storage));
-  const taken = (node: SymbolicTensor) => (bound.has(node) || isGiven(node) ? 0 : bytesOf(node));
-  let live = 0;
-  let peak = 0;
+  const pieces = new Map<SymbolicTensor, Piece>();
   for (const node of order) {
-    const own = taken(node);
     const dying = operands(node).filter((operand) => {
       const left = readers.get(operand)! - 1;
       readers.set(operand, left);
       return left === 0;
     });
-    const freed = dying.reduce((total, operand) => total + taken(operand), 0);
-    const overwritten = node.operation.elementwise && dying.some((operand) => taken(operand) === own);
-    peak = Math.max(peak, live + (overwritten ? 0 : own));
-    live += own - freed;
+    if (!bound.has(node) && !isGiven(node)) {
+      const overwritten = node.operation.elementwise
+        ? dying.find((operand) => pieces.has(operand) && bytesOf(operand) === bytesOf(node))
+        : undefined;
+      pieces.set(node, overwritten ? pieces.get(overwritten)! : arena.allocate(bytesOf(node)));
+      if (overwritten) pieces.delete(overwritten);
+    }
+    for (const operand of dying) {
+      const piece = pieces.get(operand);
+      if (piece) arena.release(piece);
+      pieces.delete(operand);
+    }
   }
-  return peak;
 }
 
 /** The nodes that take memory of their own, in the order in which they run. */

@@ -4,8 +4,8 @@ import { describe, it } from "node:test";
 import { add, exp, input, matmul, reshape, sum, transpose } from "../../src/graph/index.ts";
 import { workingBytes } from "../../src/graph/memory.ts";
 
-/** 4000 bytes. */
-const SIZE = 1000;
+/** 4096 bytes, which an arena does not round. */
+const SIZE = 1024;
 const x = input("x", [SIZE], "float32");
 const matrix = input("matrix", [SIZE, SIZE], "float32");
 const bytes = 4 * SIZE;
@@ -16,7 +16,7 @@ const moved = (v: typeof x) => reshape(matmul(reshape(v, [1, SIZE]), matrix), [S
 describe("working memory", () => {
   it("leaves out inputs, outputs and reshapes of them", () => {
     assert.equal(workingBytes([add(x, 1)]), 0);
-    assert.equal(workingBytes([reshape(add(x, 1), [10, 100])]), 0);
+    assert.equal(workingBytes([reshape(add(x, 1), [16, 64])]), 0);
   });
 
   it("frees a result after its last reader", () => {
