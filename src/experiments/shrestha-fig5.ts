@@ -76,7 +76,7 @@ export const shresthaFigure5: Experiment = {
       quick: false,
     },
   ],
-  duration: { full: "6 min", quick: "8 s" },
+  duration: { full: "2 min", quick: "8 s" },
   run,
 };
 
