@@ -5,7 +5,9 @@ import { readComparison, writeFigures } from "./comparison.mjs";
 
 const [folder, prefix, quantity = "loss", first = "0"] = process.argv.slice(2);
 if (prefix === undefined) {
-  process.stderr.write("usage: node scripts/run-figure.mjs <folder> <prefix> [loss | metric] [first epoch]\n");
+  process.stderr.write(
+    "usage: node scripts/run-figure.mjs <folder> <prefix> [loss | metric] [first epoch]\n",
+  );
   process.exit(2);
 }
 const runs = (await readComparison(folder)).map((run) => ({

@@ -4,12 +4,12 @@
 const UNKNOWN_MEMORY = 4 * 2 ** 30;
 
 /**
- * The part of the free memory that a step may take. Estimates leave out kernels, programs and data, and are low where ONNX Runtime's own fusions
- * put off what would free derivatives: MobileNetV2 by K-FAC, 3.5 GiB by estimate, took 6.6.
+ * The part of the free memory that a step may take. Estimates leave out programs, data and what kernels take inside, and are low for deep networks
+ * by Kronecker factors, at worst by half: WideResNet by K-FAC, 3.0 GiB by estimate, took 5.8 (`npm run bench:images`).
  */
-const SHARE = 0.75;
+const SHARE = 0.5;
 
-/** Bytes that a step may take where nobody sets a limit: three quarters of what the machine has left. */
+/** Bytes that a step may take where nobody sets a limit: half of what the machine has left. */
 export function availableMemory(): number {
   const { process } = globalThis as { process?: { availableMemory?(): number } };
   const available = process?.availableMemory?.();

@@ -5,7 +5,7 @@ import type { Runtime, Session } from "../runtime/session.ts";
 
 export { availableMemory } from "../memory.ts";
 
-/** A refusal that says which batch fits, found by halving; as it is where none does or nothing is refused for its memory. */
+/** A refusal that says which batch fits, found by halving, or that none does; any other error as it is. */
 export async function explainMemory(
   error: unknown,
   optimizer: Optimizer,
@@ -19,7 +19,9 @@ export async function explainMemory(
       cause: error,
     });
   }
-  return error;
+  return samples > 1
+    ? new MemoryError(`${error.message}; no batch is small enough`, { cause: error })
+    : error;
 }
 
 /** Prepares a method for batches of a size, as if to run it. */
