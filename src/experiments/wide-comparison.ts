@@ -55,14 +55,16 @@ export function lossChart(
   comparisons: readonly Comparison[],
   lossesOf: (course: Course) => readonly number[],
 ): ExperimentChart {
-  const points = (course: Course) => lossesOf(course).map((y, x) => ({ x, y }));
+  // Over αη times the steps, short steps and long ones can be drawn side by side.
+  const points = (course: Course, fraction: number) =>
+    lossesOf(course).map((y, step) => ({ x: fraction * step, y }));
   return {
     ...{ id, title },
     note: "Lines: the infinitely wide network, from the same first outputs. Symbols: the network that was trained.",
-    x: { label: "step", scale: "linear", integer: true },
+    x: { label: "αη × steps", scale: "linear" },
     y: { label: "loss", scale: "log" },
-    series: comparisons.map(({ label, trained, predicted }) => ({
-      ...{ label, line: points(predicted), points: points(trained) },
+    series: comparisons.map(({ label, fraction, trained, predicted }) => ({
+      ...{ label, line: points(predicted, fraction), points: points(trained, fraction) },
     })),
   };
 }

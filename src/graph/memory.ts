@@ -31,12 +31,16 @@ export function peakBytes(outputs: readonly SymbolicTensor[]): number {
 export function workingBytes(results: readonly SymbolicTensor[]): number {
   const arena = new ArenaModel();
   const order = executionOrder(results);
-  for (let run = 0; run < RUNS; run++) runIn(arena, order, new Set(results.map(storage)));
+  const bound = new Set(results.map(storage));
+  const all = order.reduce((total, node) => total + bytesOf(node), 0);
+  for (let run = 0; run < (all > SMALL ? RUNS : 1); run++) runIn(arena, order, bound);
   return arena.taken;
 }
 
 /** Runs after which an arena has all that it will take. */
 const RUNS = 3;
+/** Bytes of all results under which nobody minds what further runs would waste. */
+const SMALL = 2 ** 24;
 
 /** @param bound whose memory is not the arena's */
 function runIn(

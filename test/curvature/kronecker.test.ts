@@ -196,11 +196,11 @@ describe("K-FAC", () => {
     for (const [optimizer, message] of [
       [
         kfac(),
-        "the kfac block of 0.weight needs 1.4 KiB, the limit is 1000 B (use a narrower layer or tengrad)",
+        "the kfac block of 0.weight needs 1.4 KiB, the limit is 1000 B (use a narrower layer or tengrad); no batch is small enough",
       ],
       [
         ekfac(),
-        "the ekfac block of 0.weight needs 2.1 KiB, the limit is 1000 B (use a narrower layer or tengrad)",
+        "the ekfac block of 0.weight needs 2.1 KiB, the limit is 1000 B (use a narrower layer or tengrad); no batch is small enough",
       ],
     ] as const) {
       const trainer = await createTrainer(
