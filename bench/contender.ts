@@ -8,9 +8,11 @@ import type { Burst, Introduction } from "./serve.ts";
 export interface ContenderDefinition {
   /** `natgrad`, `natgrad without LAPACK`, `PyTorch, 2 threads`, … */
   readonly name: string;
-  readonly engine: "natgrad" | "natgrad without LAPACK" | "PyTorch" | "TensorFlow.js";
+  readonly engine: "natgrad" | "natgrad without LAPACK" | "natgrad's SGD" | "PyTorch" | "TensorFlow.js";
   readonly command: (problem: string) => readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Its losses are those of another method. */
+  readonly otherMethod?: true;
 }
 
 export class Contender {

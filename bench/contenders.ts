@@ -21,9 +21,23 @@ export function findContenders(peers: Peers, source: boolean, note: (line: strin
   return found;
 }
 
+function natgradCommand(problem: string, source: boolean): string[] {
+  return [
+    process.execPath,
+    ...["--import", "tsx", file("natgrad.ts")],
+    problem,
+    ...(source ? ["--source"] : []),
+  ];
+}
+
+/** natgrad's SGD beside another method, in whose turns it takes part. @param problem of SGD on the same case */
+export function ownSgd(problem: string, source: boolean): ContenderDefinition {
+  const name = "natgrad's SGD";
+  return { name, engine: name, command: () => natgradCommand(problem, source), otherMethod: true };
+}
+
 function natgradContenders(source: boolean): ContenderDefinition[] {
-  const script = [process.execPath, "--import", "tsx", file("natgrad.ts")];
-  const command = (problem: string) => [...script, problem, ...(source ? ["--source"] : [])];
+  const command = (problem: string) => natgradCommand(problem, source);
   return [
     { name: "natgrad", engine: "natgrad", command },
     {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type BenchmarkMethod, methods, networks } from "./cases.ts";
 import type { ContenderDefinition } from "./contender.ts";
-import { findContenders, type Peers } from "./contenders.ts";
+import { findContenders, ownSgd, type Peers } from "./contenders.ts";
 import { measure } from "./measure.ts";
 import { loadNatgrad, type Natgrad } from "./natgrad.ts";
 import { writeProblem } from "./problem.ts";
@@ -67,7 +67,12 @@ async function compareEngines(natgrad: Natgrad): Promise<void> {
       const problem = writeProblem(folder, caseName, methodName, natgrad);
       const { optimizer } = methods[methodName];
       const slow = networks[caseName].convolutions !== undefined;
-      const taking = contenders.filter(({ engine }) => takesPart(engine, optimizer, slow));
+      const [first, ...others] = contenders.filter(({ engine }) => takesPart(engine, optimizer, slow));
+      const sgd =
+        optimizer === "sgd"
+          ? []
+          : [ownSgd(writeProblem(folder, caseName, "sgd", natgrad), options.source === true)];
+      const taking = [first, ...sgd, ...others];
       const timings = await measure(taking, problem, { ...options, warmUp: !slow, note });
       const row = { case: caseName, method: methodName, timings };
       rows.push(row);
@@ -79,7 +84,7 @@ async function compareEngines(natgrad: Natgrad): Promise<void> {
   const descriptions = rows.flatMap(({ timings }) => timings.map((t) => `${t.name}: ${t.description}`));
   for (const description of new Set(descriptions)) console.log(description);
   console.log(
-    `Microseconds per step, least (median) of the rounds; ratios of natgrad's least to the peer's least; most resident memory.`,
+    "Microseconds per step, least (median) of the rounds; ratios of natgrad's least to that of natgrad's SGD and to the peer's; most resident memory.",
   );
   for (const line of rows.flatMap(weighed)) console.log(line);
   console.log(formatTable(rows));
@@ -142,6 +147,7 @@ function withRatios(row: Row) {
     ...row,
     machine: describeMachine(),
     ratios: {
+      sgd: ratio(row, "natgrad", "natgrad's SGD"),
       pytorch: ratio(row, "natgrad", "PyTorch"),
       pytorchWithoutLapack: ratio(row, "natgrad without LAPACK", "PyTorch"),
       tfjs: ratio(row, "natgrad", "TensorFlow.js"),

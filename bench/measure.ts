@@ -71,6 +71,7 @@ export async function measure(
 }
 
 function agrees({ definition, introduction }: Contender, first: Contender, note: (line: string) => void) {
+  if (definition.otherMethod) return true;
   const expected = first.introduction.losses;
   const step = introduction.losses.findIndex(
     (loss, k) => !(Math.abs(loss - expected[k]) <= LOSS_TOLERANCE * Math.abs(expected[k])),

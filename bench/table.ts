@@ -33,6 +33,7 @@ export function formatTable(rows: readonly Row[]): string {
       "case",
       "method",
       "natgrad",
+      "to SGD",
       "no LAPACK",
       "PyTorch",
       "threads",
@@ -43,7 +44,7 @@ export function formatTable(rows: readonly Row[]): string {
       "GiB",
       "PyTorch",
     ],
-    colAligns: ["left", "left", ...new Array(10).fill("right")],
+    colAligns: ["left", "left", ...new Array(11).fill("right")],
     style: { head: [], border: [], compact: true },
   });
   for (const row of rows) {
@@ -52,6 +53,7 @@ export function formatTable(rows: readonly Row[]): string {
       row.case,
       row.method,
       formatTiming(fastest(row, "natgrad")),
+      formatRatio(ratio(row, "natgrad", "natgrad's SGD")),
       formatTiming(fastest(row, "natgrad without LAPACK")),
       formatTiming(pytorch),
       pytorch?.name.match(/\d+/)?.[0] ?? "",

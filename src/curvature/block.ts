@@ -14,6 +14,7 @@ import type { LayerScores, LayerVector } from "../fisher/index.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import type { DType, TypedArray } from "../tensor.ts";
 import type { CurvatureRow } from "./report.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Shape and dtype of a slot. */
 export interface SlotSpec {
@@ -90,6 +91,8 @@ export interface StepObservation {
 
 export interface CurvatureBlock {
   readonly report: CurvatureRow;
+  /** What a refresh borrows of memory that blocks share: bytes of each piece of work. */
+  readonly borrowed?: { readonly workspace: Workspace; readonly bytes: readonly number[] };
   /** Full names of the parameters of each layer of the block. */
   readonly layers: readonly Pick<LayerScores, "layer" | "weight" | "bias">[];
   /** Traced at a refresh; every entry becomes a slot of its name. */

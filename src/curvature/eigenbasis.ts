@@ -14,8 +14,9 @@
 import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";
 import { add, concatenate, matmul, multiply, reshape, type SymbolicTensor } from "../graph/index.ts";
 import type { RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
-import { decompose, failed } from "./factorize.ts";
+import { decomposeBorrowed, failed } from "./factorize.ts";
 import { factorOrders, factorsAreCheaper, loadInputFactor, loadOutputFactor, whenBoth } from "./kronecker.ts";
+import type { Workspace } from "./workspace.ts";
 
 export function basisSlots(layer: LayerScores): Record<string, SlotSpec> {
   const { dtype } = layer.deltas;
@@ -33,6 +34,7 @@ export function basisSlots(layer: LayerScores): Record<string, SlotSpec> {
  * @param use takes the eigenvalues, ascending, none below 0: those of G (O), those of A (F̄)
  */
 export function refreshBasis(
+  workspace: Workspace,
   layer: LayerScores,
   averages: SlotArrays,
   slots: SlotArrays,
@@ -40,31 +42,42 @@ export function refreshBasis(
   use: (outputs: Float64Array, inputs: Float64Array) => void,
 ): RefreshOutcome | Promise<RefreshOutcome> {
   const orders = factorOrders(layer);
-  const a = new Float64Array(orders.inputs ** 2);
-  const g = new Float64Array(orders.outputs ** 2);
-  loadInputFactor(a, averages, layer);
-  loadOutputFactor(g, averages);
-  const rounding = layer.deltas.dtype === "float64" ? Number.EPSILON : 2 ** -23;
-  return whenBoth(
-    decompose(a, orders.inputs),
-    decompose(g, orders.outputs),
-    (input, output): RefreshOutcome => {
-      if (input.failure !== undefined) return { damping, retries: 0, failure: input.failure };
-      if (output.failure !== undefined) return { damping, retries: 0, failure: output.failure };
-      if (damping === 0 && (isSingular(input.values, rounding) || isSingular(output.values, rounding))) {
-        return failed(damping, `a Kronecker factor of ${layer.layer} is singular`);
-      }
+  const values: Record<"inputs" | "outputs", Float64Array> = {
+    inputs: new Float64Array(0),
+    outputs: new Float64Array(0),
+  };
+  const input = decomposeBorrowed(workspace, {
+    order: orders.inputs,
+    load: (matrix) => loadInputFactor(matrix, averages, layer),
+    use(eigenvalues, vectors) {
+      values.inputs = eigenvalues;
       const weights = slots.weightBasis.length;
-      slots.weightBasis.set(input.vectors.subarray(0, weights));
-      slots.biasBasis?.set(input.vectors.subarray(weights));
-      slots.outputBasis.set(output.vectors);
-      use(
-        output.values.map((value) => Math.max(0, value)),
-        input.values.map((value) => Math.max(0, value)),
-      );
-      return { damping, retries: 0 };
+      slots.weightBasis.set(vectors.subarray(0, weights));
+      slots.biasBasis?.set(vectors.subarray(weights));
     },
-  );
+  });
+  const output = decomposeBorrowed(workspace, {
+    order: orders.outputs,
+    load: (matrix) => loadOutputFactor(matrix, averages),
+    use(eigenvalues, vectors) {
+      values.outputs = eigenvalues;
+      slots.outputBasis.set(vectors);
+    },
+  });
+  const rounding = layer.deltas.dtype === "float64" ? Number.EPSILON : 2 ** -23;
+  return whenBoth(input, output, (ofInputs, ofOutputs): RefreshOutcome => {
+    const failure = ofInputs ?? ofOutputs;
+    if (failure !== undefined) return { damping, retries: 0, failure };
+    const { inputs, outputs } = values;
+    if (damping === 0 && (isSingular(inputs, rounding) || isSingular(outputs, rounding))) {
+      return failed(damping, `a Kronecker factor of ${layer.layer} is singular`);
+    }
+    use(
+      outputs.map((value) => Math.max(0, value)),
+      inputs.map((value) => Math.max(0, value)),
+    );
+    return { damping, retries: 0 };
+  });
 }
 
 /** Whether the smallest eigenvalue is rounding. */

@@ -36,6 +36,7 @@ import {
   rotate,
   writeProducts,
 } from "./eigenbasis.ts";
+import { decompositionBytes } from "./factorize.ts";
 import {
   checkKronecker,
   checkMemory,
@@ -49,6 +50,7 @@ import {
 } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * @param settings `statisticsEvery` is the user's `scaleEvery`
@@ -56,22 +58,29 @@ import type { Structure } from "./structure.ts";
  */
 export function ekfacStructure(settings: KroneckerSettings): Structure {
   checkKronecker(settings, "scaleEvery");
+  const workspace = new Workspace();
   return {
     name: "ekfac",
     images: factorImages(settings),
     averaging: factorAveraging(settings),
     blocks: ({ layers, samples }, { memoryLimit }) =>
-      layers.map((layer) => ekfacBlock(layer, samples, memoryLimit)),
+      layers.map((layer) => ekfacBlock(layer, samples, workspace, memoryLimit)),
   };
 }
 
-function ekfacBlock(layer: LayerScores, samples: number, memoryLimit: number): CurvatureBlock {
+function ekfacBlock(
+  layer: LayerScores,
+  samples: number,
+  workspace: Workspace,
+  memoryLimit: number,
+): CurvatureBlock {
   const { inputs, outputs } = factorOrders(layer);
   const { dtype } = layer.deltas;
   const squares = inputs ** 2 + outputs ** 2;
   const rows = layer.inputs.size + layer.deltas.size;
-  const memoryBytes = bytesPerElement(dtype) * (3 * squares + 2 * inputs * outputs + rows) + 3 * 8 * squares;
-  checkMemory("ekfac", layer, memoryBytes, memoryLimit);
+  const memoryBytes = bytesPerElement(dtype) * (3 * squares + 2 * inputs * outputs + rows);
+  const bytes = [decompositionBytes(inputs), decompositionBytes(outputs)];
+  checkMemory("ekfac", layer, memoryBytes + Math.max(...bytes), memoryLimit);
 
   return {
     layers: [layer],
@@ -82,6 +91,7 @@ function ekfacBlock(layer: LayerScores, samples: number, memoryLimit: number): C
       dimension: Math.max(inputs, outputs),
       memoryBytes,
     },
+    borrowed: { workspace, bytes },
     statistics: layer.scoreRows
       ? { scoreRows: layer.scoreRows }
       : { inputs: layer.inputs, deltas: layer.deltas },
@@ -103,7 +113,7 @@ function ekfacBlock(layer: LayerScores, samples: number, memoryLimit: number): C
       const failure = factorRefusal(next, layer);
       if (failure !== undefined) return { damping, retries: 0, failure };
       slots.damping[0] = damping;
-      return refreshBasis(layer, next, slots, damping, (outputValues, inputValues) => {
+      return refreshBasis(workspace, layer, next, slots, damping, (outputValues, inputValues) => {
         current.scaleTotal[0] = writeProducts(current.scale, outputValues, inputValues);
       });
     },

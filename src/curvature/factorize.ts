@@ -12,9 +12,11 @@ import {
   type SymmetricEigen,
   symmetricEigen,
   symmetricEigenAsync,
+  symmetricEigenWork,
 } from "../linalg/index.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { RefreshOutcome } from "./block.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface DampedSystem {
   /** K, (n, n) symmetric. */
@@ -33,8 +35,8 @@ export interface DampedSystem {
 /** Up to this order the work is so short that handing it to another thread costs more than it frees. */
 export const LARGEST_SYNCHRONOUS_ORDER = 256;
 
-/** Work space of synchronous factorizations. */
-const workspace = {
+/** Memory of synchronous factorizations. */
+const scratch = {
   matrix: new Float64Array(LARGEST_SYNCHRONOUS_ORDER ** 2),
   factor: new Float64Array(LARGEST_SYNCHRONOUS_ORDER ** 2),
 };
@@ -46,8 +48,8 @@ export function solveDamped(system: DampedSystem): RefreshOutcome | Promise<Refr
 
 function solveNow(system: DampedSystem): RefreshOutcome {
   const { order, damping, solve, inverseFactor, inverse } = system;
-  const matrix = workspace.matrix.subarray(0, order * order);
-  const factor = workspace.factor.subarray(0, order * order);
+  const matrix = scratch.matrix.subarray(0, order * order);
+  const factor = scratch.factor.subarray(0, order * order);
   matrix.set(system.matrix);
   const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
   if (result.failure !== undefined) return failed(damping, result.failure);
@@ -76,56 +78,99 @@ async function solveInBackground(system: DampedSystem): Promise<RefreshOutcome> 
   return succeeded(result);
 }
 
-/**
- * Damped inverses of one matrix that changes. Its memory is kept: fresh arrays at every refresh would cost as much in page faults
- * and garbage collections as a third of the inversion.
- */
-export class DampedInverter {
-  readonly #order: number;
-  #matrix: Float64Array | undefined;
-  #inverse: Float64Array | undefined;
+/** A matrix to be damped and inverted in borrowed memory. */
+export interface Inversion {
+  readonly order: number;
+  readonly damping: number;
+  /** Writes K, (n, n), at least its lower triangle, into memory whose contents are arbitrary. */
+  load(matrix: Float64Array): void;
+  /** Takes (K + λI)⁻¹, (n, n), which is lent for as long as this runs. */
+  use(inverse: Float64Array): void;
+}
 
-  constructor(order: number) {
-    this.#order = order;
+/** Inverts K + λI, with more damping where that fails; `use` is not called where it fails for good. */
+export function invertDamped(
+  workspace: Workspace,
+  inversion: Inversion,
+): RefreshOutcome | Promise<RefreshOutcome> {
+  const { order, damping, load, use } = inversion;
+  if (order > LARGEST_SYNCHRONOUS_ORDER) {
+    return workspace.lend(2 * order ** 2, (block) => invertInBackground(block, inversion));
   }
+  const matrix = scratch.matrix.subarray(0, order * order);
+  const factor = scratch.factor.subarray(0, order * order);
+  load(matrix);
+  const result = dampedCholesky(matrix, order, damping, { ...retries(damping), factor });
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  use(choleskyInverse(factor, order, factor));
+  return succeeded(result);
+}
 
-  /** Where K is to be written, (n, n); only the lower triangle is read. */
-  get matrix(): Float64Array {
-    return (this.#matrix ??= new Float64Array(this.#order ** 2));
-  }
+async function invertInBackground(
+  block: Float64Array,
+  { order, damping, load, use }: Inversion,
+): Promise<RefreshOutcome> {
+  const matrix = block.subarray(0, order ** 2);
+  const factor = block.subarray(order ** 2);
+  load(matrix);
+  const result = await dampedCholeskyAsync(matrix, order, damping, { ...retries(damping), factor });
+  if (result.failure !== undefined) return failed(damping, result.failure);
+  use(await choleskyInverseAsync(factor, order, factor));
+  return succeeded(result);
+}
 
-  /** (K + λI)⁻¹, (n, n), once {@link invert} has ended well; overwritten by the next. */
-  get inverse(): Float64Array {
-    return (this.#inverse ??= new Float64Array(this.#order ** 2));
-  }
-
-  /** Inverts K + λI, with more damping where that fails. */
-  invert(damping: number): RefreshOutcome | Promise<RefreshOutcome> {
-    if (this.#order > LARGEST_SYNCHRONOUS_ORDER) return this.#invertInBackground(damping);
-    const { matrix, inverse } = this;
-    const result = dampedCholesky(matrix, this.#order, damping, { ...retries(damping), factor: inverse });
-    if (result.failure !== undefined) return failed(damping, result.failure);
-    choleskyInverse(inverse, this.#order, inverse);
-    return succeeded(result);
-  }
-
-  async #invertInBackground(damping: number): Promise<RefreshOutcome> {
-    const { matrix, inverse } = this;
-    const options = { ...retries(damping), factor: inverse };
-    const result = await dampedCholeskyAsync(matrix, this.#order, damping, options);
-    if (result.failure !== undefined) return failed(damping, result.failure);
-    await choleskyInverseAsync(inverse, this.#order, inverse);
-    return succeeded(result);
-  }
+/** Bytes of workspace that an inversion borrows. */
+export function inversionBytes(order: number): number {
+  return order > LARGEST_SYNCHRONOUS_ORDER ? 2 * 8 * order ** 2 : 0;
 }
 
 const NOT_FINITE = "the solution of a block is not finite";
 
-/** The eigendecomposition of a symmetric matrix, (n, n); at once where that is short. */
+/** The eigendecomposition of a symmetric matrix, (n, n), which is overwritten; at once where that is short. */
 export function decompose(matrix: Float64Array, order: number): SymmetricEigen | Promise<SymmetricEigen> {
   return order <= LARGEST_SYNCHRONOUS_ORDER
-    ? symmetricEigen(matrix, order)
-    : symmetricEigenAsync(matrix, order);
+    ? symmetricEigen(matrix, order, { overwrite: true })
+    : symmetricEigenAsync(matrix, order, { overwrite: true });
+}
+
+/** A symmetric matrix to be decomposed in borrowed memory. */
+export interface Decomposition {
+  readonly order: number;
+  /** Writes the matrix, (n, n), at least its lower triangle, into memory whose contents are arbitrary. */
+  load(matrix: Float64Array): void;
+  /** Takes the eigenvalues (n), ascending, and the eigenvectors as columns (n, n), which are lent for as long as this runs. */
+  use(values: Float64Array, vectors: Float64Array): void;
+}
+
+/** In words why there is no decomposition; `use` is not called then. */
+export function decomposeBorrowed(
+  workspace: Workspace,
+  { order, load, use }: Decomposition,
+): string | undefined | Promise<string | undefined> {
+  const taken = (eigen: SymmetricEigen) => {
+    if (eigen.failure === undefined) use(eigen.values, eigen.vectors);
+    return eigen.failure;
+  };
+  if (order > LARGEST_SYNCHRONOUS_ORDER) {
+    return workspace.lend(decompositionLength(order), async (block) => {
+      const matrix = block.subarray(0, order ** 2);
+      const work = block.subarray(order ** 2);
+      load(matrix);
+      return taken(await symmetricEigenAsync(matrix, order, { overwrite: true, work }));
+    });
+  }
+  const matrix = scratch.matrix.subarray(0, order * order);
+  load(matrix);
+  return taken(symmetricEigen(matrix, order, { overwrite: true }));
+}
+
+/** Bytes of workspace that a decomposition borrows. */
+export function decompositionBytes(order: number): number {
+  return order > LARGEST_SYNCHRONOUS_ORDER ? 8 * decompositionLength(order) : 0;
+}
+
+function decompositionLength(order: number): number {
+  return order ** 2 + symmetricEigenWork(order);
 }
 
 function retries(damping: number) {

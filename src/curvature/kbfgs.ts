@@ -37,15 +37,15 @@ import {
   type SymbolicTensor,
   sqrt,
 } from "../graph/index.ts";
-import { choleskyInverse, dampedCholesky } from "../linalg/index.ts";
-import { bytesPerElement, sizeOf, type TypedArray } from "../tensor.ts";
+import { bytesPerElement, sizeOf } from "../tensor.ts";
 import { dampPair, denseInverse, dot, type InverseHessian, limitedInverse } from "./bfgs.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
-import { failed } from "./factorize.ts";
+import { inversionBytes, invertDamped } from "./factorize.ts";
 import { traceInverseUpdate } from "./inverse-update.ts";
-import { factorOrders, factorsAreCheaper, outerDirection } from "./kronecker.ts";
+import { factorOrders, factorsAreCheaper, outerDirection, whenReady } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
+import { Workspace } from "./workspace.ts";
 
 export interface KbfgsStructureOptions {
   /** β of A's moving average. */
@@ -60,16 +60,22 @@ export interface KbfgsStructureOptions {
 
 export function kbfgsStructure(options: KbfgsStructureOptions): Structure {
   const name = options.memory === undefined ? "K-BFGS" : "K-BFGS(L)";
+  const workspace = new Workspace({ limit: 0, keep: false }); // for the first step alone
   return {
     name,
     averaging: { every: Infinity, decay: (update) => (update === 1 ? 0 : options.decay) }, // at refreshes alone
     images: "positions",
     learns: true,
-    blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, options)),
+    blocks: ({ layers }) => layers.map((layer) => kbfgsBlock(name, layer, workspace, options)),
   };
 }
 
-function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructureOptions): CurvatureBlock {
+function kbfgsBlock(
+  structure: string,
+  layer: LayerScores,
+  workspace: Workspace,
+  options: KbfgsStructureOptions,
+): CurvatureBlock {
   const { dtype } = layer.deltas;
   const outputs = layer.deltas.shape[1];
   const { inputs: width } = factorOrders(layer);
@@ -103,6 +109,7 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
       dimension: Math.max(width, outputs),
       memoryBytes: bytesPerElement(dtype) * elements,
     },
+    borrowed: { workspace, bytes: [inversionBytes(width)] },
     statistics,
     averages,
     evolving,
@@ -115,9 +122,10 @@ function kbfgsBlock(structure: string, layer: LayerScores, options: KbfgsStructu
       slots.damping[0] = damping;
       if (slots.started[0] === 1) return { damping, retries: 0 };
       inverse.start(slots);
-      const outcome = invertFirst(next.covariance, current, width, damping);
-      slots.damping[0] = outcome.damping;
-      return outcome;
+      return whenReady(invertFirst(workspace, next, current, width, damping), (outcome) => {
+        slots.damping[0] = outcome.damping;
+        return outcome;
+      });
     },
     factored: factorsAreCheaper(layer),
     stale([gradient], slots, factors) {
@@ -213,17 +221,24 @@ function outputInverse(outputs: number, memory: number | undefined): OutputInver
 
 /** H_a = (A + √λ I)⁻¹ of the first batch. */
 function invertFirst(
-  covariance: TypedArray,
+  workspace: Workspace,
+  { covariance }: SlotArrays,
   { inputInverse, inputDiagonal }: SlotArrays,
   width: number,
   damping: number,
-): RefreshOutcome {
-  const options = damping === 0 ? { maxRetries: 0 } : {};
-  const result = dampedCholesky(new Float64Array(covariance), width, Math.sqrt(damping), options);
-  if (result.failure !== undefined) return failed(damping, result.failure);
-  inputInverse.set(choleskyInverse(result.factor, width, result.factor));
-  for (let k = 0; k < width; k++) inputDiagonal[k] = inputInverse[k * (width + 1)];
-  return { damping: result.retries === 0 ? damping : result.damping ** 2, retries: result.retries };
+): RefreshOutcome | Promise<RefreshOutcome> {
+  const inverted = invertDamped(workspace, {
+    ...{ order: width, damping: Math.sqrt(damping) },
+    load: (matrix) => matrix.set(covariance),
+    use(inverse) {
+      inputInverse.set(inverse);
+      for (let k = 0; k < width; k++) inputDiagonal[k] = inputInverse[k * (width + 1)];
+    },
+  });
+  return whenReady(inverted, (outcome) => {
+    const raised = outcome.failure === undefined && outcome.retries > 0;
+    return { ...outcome, damping: raised ? outcome.damping ** 2 : damping };
+  });
 }
 
 /** H_g from what the step did to the layer's pre-activations and their gradients; in words where it could not. */

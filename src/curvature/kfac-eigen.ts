@@ -16,16 +16,23 @@ import { multiply } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock } from "./block.ts";
 import { basisSlots, gradientInBasis, outOfBasis, refreshBasis, writeProducts } from "./eigenbasis.ts";
+import { decompositionBytes } from "./factorize.ts";
 import { checkMemory, factorAverages, factorOrders, factorRefusal, factorsAreCheaper } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** @throws UsageError when the block would take more than the limit, in bytes */
-export function kfacEigenBlock(layer: LayerScores, memoryLimit: number): CurvatureBlock {
+export function kfacEigenBlock(
+  layer: LayerScores,
+  workspace: Workspace,
+  memoryLimit: number,
+): CurvatureBlock {
   const { inputs, outputs } = factorOrders(layer);
   const { dtype } = layer.deltas;
   const squares = inputs ** 2 + outputs ** 2;
-  const memoryBytes = bytesPerElement(dtype) * (3 * squares + inputs * outputs) + 3 * 8 * squares;
-  checkMemory("kfac", layer, memoryBytes, memoryLimit);
+  const memoryBytes = bytesPerElement(dtype) * (3 * squares + inputs * outputs);
+  const bytes = [decompositionBytes(inputs), decompositionBytes(outputs)];
+  checkMemory("kfac", layer, memoryBytes + Math.max(...bytes), memoryLimit);
   return {
     layers: [layer],
     report: {
@@ -35,6 +42,7 @@ export function kfacEigenBlock(layer: LayerScores, memoryLimit: number): Curvatu
       dimension: Math.max(inputs, outputs),
       memoryBytes,
     },
+    borrowed: { workspace, bytes },
     statistics: {},
     averages: factorAverages(layer),
     refreshed: { ...basisSlots(layer), inverseScale: { shape: [outputs, inputs], dtype } },
@@ -42,7 +50,7 @@ export function kfacEigenBlock(layer: LayerScores, memoryLimit: number): Curvatu
     refresh(slots, { damping, averages: { next } }) {
       const failure = factorRefusal(next, layer);
       if (failure !== undefined) return { damping, retries: 0, failure };
-      return refreshBasis(layer, next, slots, damping, (outputValues, inputValues) => {
+      return refreshBasis(workspace, layer, next, slots, damping, (outputValues, inputValues) => {
         writeProducts(slots.inverseScale, outputValues, inputValues, (product) => 1 / (product + damping));
       });
     },

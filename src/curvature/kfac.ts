@@ -22,9 +22,9 @@
 import { requireOption } from "../errors.ts";
 import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/index.ts";
 import { add, matmul, multiply, reshape } from "../graph/index.ts";
-import { bytesPerElement, type TypedArray } from "../tensor.ts";
+import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
-import { DampedInverter } from "./factorize.ts";
+import { inversionBytes, invertDamped } from "./factorize.ts";
 import { kfacEigenBlock } from "./kfac-eigen.ts";
 import {
   checkKronecker,
@@ -39,11 +39,12 @@ import {
   loadInputFactor,
   loadOutputFactor,
   outerDirection,
-  trace,
+  traces,
   whenBoth,
 } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
+import { Workspace } from "./workspace.ts";
 
 /** `"inverse"`: each factor damped and inverted; `"eigen"`: A ⊗ G + λI itself, in the factors' eigenbasis. */
 export type KfacForm = "inverse" | "eigen";
@@ -60,6 +61,7 @@ export function kfacStructure(settings: KfacSettings): Structure {
   checkKronecker(settings);
   requireOption(typeof piDamping === "boolean", "piDamping", piDamping, "true or false");
   requireOption(form === "inverse" || form === "eigen", "form", form, "inverse | eigen");
+  const workspace = new Workspace();
   return {
     name: "kfac",
     averaging: factorAveraging(settings),
@@ -67,19 +69,23 @@ export function kfacStructure(settings: KfacSettings): Structure {
     blocks: ({ layers }, { memoryLimit }) =>
       layers.map((layer) =>
         form === "eigen"
-          ? kfacEigenBlock(layer, memoryLimit)
-          : kfacInverseBlock(layer, piDamping, memoryLimit),
+          ? kfacEigenBlock(layer, workspace, memoryLimit)
+          : kfacInverseBlock(layer, piDamping, workspace, memoryLimit),
       ),
   };
 }
 
-function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: number): CurvatureBlock {
+function kfacInverseBlock(
+  layer: LayerScores,
+  piDamping: boolean,
+  workspace: Workspace,
+  memoryLimit: number,
+): CurvatureBlock {
   const orders = factorOrders(layer);
   const { dtype } = layer.deltas;
-  const memoryBytes = (3 * bytesPerElement(dtype) + 2 * 8) * (orders.inputs ** 2 + orders.outputs ** 2);
-  checkMemory("kfac", layer, memoryBytes, memoryLimit);
-  const a = new DampedInverter(orders.inputs);
-  const g = new DampedInverter(orders.outputs);
+  const memoryBytes = 3 * bytesPerElement(dtype) * (orders.inputs ** 2 + orders.outputs ** 2);
+  const bytes = [inversionBytes(orders.inputs), inversionBytes(orders.outputs)];
+  checkMemory("kfac", layer, memoryBytes + Math.max(...bytes), memoryLimit);
 
   return {
     layers: [layer],
@@ -90,6 +96,7 @@ function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: n
       dimension: Math.max(orders.inputs, orders.outputs),
       memoryBytes,
     },
+    borrowed: { workspace, bytes },
     statistics: {},
     averages: factorAverages(layer),
     refreshed: inverseSlots(layer),
@@ -97,17 +104,19 @@ function kfacInverseBlock(layer: LayerScores, piDamping: boolean, memoryLimit: n
     refresh(slots, { damping, averages: { next } }) {
       const failure = factorRefusal(next, layer);
       if (failure !== undefined) return { damping, retries: 0, failure };
-      loadInputFactor(a.matrix, next, layer);
-      loadOutputFactor(g.matrix, next);
-      const pi = piDamping ? balance(a.matrix, orders.inputs, g.matrix, orders.outputs) : 1;
+      const pi = piDamping ? balance(next, layer) : 1;
       const root = Math.sqrt(damping);
-      return whenBoth(a.invert(pi * root), g.invert(root / pi), (input, output) => {
-        const outcome = together(input, output, damping);
-        if (outcome.failure !== undefined) return outcome;
-        splitColumns(a.inverse, layer, slots);
-        slots.outputInverse.set(g.inverse);
-        return outcome;
+      const input = invertDamped(workspace, {
+        ...{ order: orders.inputs, damping: pi * root },
+        load: (matrix) => loadInputFactor(matrix, next, layer),
+        use: (inverse) => splitColumns(inverse, layer, slots),
       });
+      const output = invertDamped(workspace, {
+        ...{ order: orders.outputs, damping: root / pi },
+        load: (matrix) => loadOutputFactor(matrix, next),
+        use: (inverse) => slots.outputInverse.set(inverse),
+      });
+      return whenBoth(input, output, (a, g) => together(a, g, damping));
     },
     factored: factorsAreCheaper(layer),
     stale: ([gradient], slots, factors) =>
@@ -170,7 +179,9 @@ function throughGradient(layer: LayerScores, gradient: LayerVector, slots: SlotS
 }
 
 /** π, the root of the ratio of mean eigenvalues; 1 where one of the factors is zero. */
-function balance(a: TypedArray, orderA: number, g: TypedArray, orderG: number): number {
-  const ratio = trace(a, orderA) / orderA / (trace(g, orderG) / orderG);
+function balance(averages: SlotArrays, layer: LayerScores): number {
+  const { inputs, outputs } = factorOrders(layer);
+  const trace = traces(averages, layer);
+  const ratio = trace.inputs / inputs / (trace.outputs / outputs);
   return ratio > 0 && ratio < Infinity ? Math.sqrt(ratio) : 1;
 }

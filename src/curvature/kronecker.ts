@@ -99,16 +99,25 @@ export function loadOutputFactor(target: Float64Array, { outputCovariance }: Slo
 
 /** Says which covariance is not finite: no element exceeds the largest of the diagonal. */
 export function factorRefusal(next: SlotArrays, layer: LayerScores): string | undefined {
-  if (!Number.isFinite(trace(next.inputCovariance, layer.inputs.shape[1]))) {
-    return `the covariance of the inputs of ${layer.layer} is not finite`;
-  }
-  if (!Number.isFinite(trace(next.outputCovariance, layer.deltas.shape[1]))) {
-    return `the covariance of the derivatives at ${layer.layer} is not finite`;
-  }
+  const { inputs, outputs } = traces(next, layer);
+  if (!Number.isFinite(inputs)) return `the covariance of the inputs of ${layer.layer} is not finite`;
+  if (!Number.isFinite(outputs)) return `the covariance of the derivatives at ${layer.layer} is not finite`;
   return undefined;
 }
 
-export function trace(matrix: TypedArray, order: number): number {
+/** Traces of A and G. */
+export function traces(
+  { inputCovariance, outputCovariance }: SlotArrays,
+  { inputs, deltas, bias, biasInput }: LayerScores,
+): { readonly inputs: number; readonly outputs: number } {
+  const fromWeights = trace(inputCovariance, inputs.shape[1]);
+  return {
+    inputs: bias === undefined ? fromWeights : fromWeights + biasInput ** 2,
+    outputs: trace(outputCovariance, deltas.shape[1]),
+  };
+}
+
+function trace(matrix: TypedArray, order: number): number {
   let total = 0;
   for (let k = 0; k < order; k++) total += matrix[k * order + k];
   return total;
@@ -144,6 +153,11 @@ export function outerDirection(
     weight: matmul(left, forWeights, { transposeB: true }),
     bias: reshape(matmul(left, forBias, { transposeB: true }), [-1]),
   };
+}
+
+/** Hands a result on, at once where it is there already. */
+export function whenReady<T, R>(value: T | Promise<T>, next: (value: T) => R): R | Promise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }
 
 /** Hands two results on, at once where both are there already. */

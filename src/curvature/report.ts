@@ -9,9 +9,9 @@ export interface CurvatureRow {
   readonly solver: string;
   /** Order of that system. */
   readonly dimension: number;
-  /** Memory of the block's slots and of the factorization. */
+  /** Memory of the block's slots, and of a factorization that has memory of its own. */
   readonly memoryBytes: number;
-  /** Estimated peak of what its statistics take in between, patches and the like, which the next layer's then take. */
+  /** Estimated peak of what its statistics and its refresh take in between, patches and matrices in float64, which the next layer's then take. */
   readonly workingBytes?: number;
   /** Anything the user should know: a fallback, an approximation. */
   readonly note?: string;

@@ -10,6 +10,7 @@ export { largestTensor, peakBytes } from "./memory.ts";
 export { type LoweringOptions, lowerToOnnx, type NamedOutputs } from "./onnx.ts";
 export type { InPlacePair } from "./onnx-model.ts";
 export * from "./pooling.ts";
-export * from "./reduce.ts";
+export { logSoftmax, max, mean, softmax, squaredNorm, sum } from "./reduce.ts";
+export { type Standardized, standardize } from "./standardize.ts";
 export { substitute } from "./substitute.ts";
 export { constant, input, type Operand, SymbolicTensor, scalar } from "./symbolic.ts";

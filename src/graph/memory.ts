@@ -1,9 +1,7 @@
 /**
  * How much memory a traced computation takes besides its inputs and outputs, by its shapes alone.
  *
- * ONNX Runtime frees a result after the last node that reads it, so the order of the nodes decides. It does not keep the
- * model's: from the last output to the first it runs what each still needs, and of a node's operands the one emitted last comes
- * first (seen in its profiles). Backward passes profit: what is made of the derivatives at a layer is made as soon as they are there.
+ * ONNX Runtime frees a result after the last node that reads it, so the order in which it runs them decides (`run-order.ts`).
  *
  * Reshapes share memory with their operand, and elementwise results overwrite an operand that nobody reads any more. Results live in an
  * arena, which takes more than they do (`arena.ts`), the more so in the second run, whose requests meet the pieces of the first.
@@ -14,6 +12,7 @@ import { ArenaModel, type Piece } from "./arena.ts";
 import type { NamedOutputs } from "./onnx.ts";
 import { optimize } from "./optimize.ts";
 import { rewrite } from "./rewrite.ts";
+import { deepestFirst } from "./run-order.ts";
 import { constantData, inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 /** Bytes of the largest tensor that is computed on the way to the outputs; inputs and constants are not. */
@@ -30,7 +29,7 @@ export function peakBytes(outputs: readonly SymbolicTensor[]): number {
 /** Bytes that an arena takes for the intermediate results of a computation in the form in which it is lowered. */
 export function workingBytes(results: readonly SymbolicTensor[]): number {
   const arena = new ArenaModel();
-  const order = executionOrder(results);
+  const order = executionOrder(deepestFirst(results));
   const bound = new Set(results.map(storage));
   const all = order.reduce((total, node) => total + bytesOf(node), 0);
   for (let run = 0; run < (all > SMALL ? RUNS : 1); run++) runIn(arena, order, bound);

@@ -13,6 +13,7 @@ import {
   type OnnxValue,
 } from "./onnx-model.ts";
 import { rewrite } from "./rewrite.ts";
+import { deepestFirst, isRenumbered } from "./run-order.ts";
 import { inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 export interface LoweringOptions {
@@ -28,6 +29,8 @@ export interface LoweringOptions {
  */
 export class OnnxEmitter {
   readonly nodes: OnnxNode[] = [];
+  /** By the name of their first output. */
+  readonly producers = new Map<string, OnnxNode>();
   readonly initializers: OnnxInitializer[] = [];
   readonly #missing: ReadonlySet<string>;
   readonly #integers = new Map<string, string>();
@@ -44,13 +47,15 @@ export class OnnxEmitter {
   /** Adds a node of one output and returns the output's name. */
   node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>): string {
     const output = `%t${this.#names++}`;
-    this.nodes.push({ type, inputs, outputs: [output], attributes });
+    const node = { type, inputs, outputs: [output], attributes };
+    this.nodes.push(node);
+    this.producers.set(output, node);
     return output;
   }
 
   /** A second result of the node that computed `first`: asked for again, the same. */
   secondOutput(first: string): string {
-    const node = this.nodes.find(({ outputs }) => outputs[0] === first)!;
+    const node = this.producers.get(first)!;
     if (node.outputs.length === 1) node.outputs = [first, `%t${this.#names++}`];
     return node.outputs[1];
   }
@@ -101,13 +106,15 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
   let flops = 0;
   let float64 = false;
 
-  for (const node of topologicalOrder(results)) {
+  for (const node of topologicalOrder(deepestFirst(results))) {
     const { operation } = node;
     if (!operation.lower) throw new Error(`${operation.name} has no lowering`);
     const fed = inputName(node);
     if (fed !== undefined) declare(inputs, { name: fed, dtype: node.dtype, shape: node.shape });
     const operands = node.inputs.map((operand) => emitted.get(operand)!);
-    emitted.set(node, operation.lower(node, operands, emit));
+    const lowered = operation.lower(node, operands, emit);
+    const placed = results.includes(node) && isRenumbered(lowered, emit.producers);
+    emitted.set(node, placed ? emit.node("Reshape", [lowered, emit.integers(node.shape)]) : lowered);
     float64 ||= node.dtype === "float64";
     flops += operation.flops?.(node) ?? node.size;
   }

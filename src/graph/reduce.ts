@@ -30,6 +30,11 @@ const sumOperation: Operation<Reduction> = {
   flops: ({ inputs: [x] }) => x.size,
 };
 
+/** The axes that a node sums over; none where it is no sum. */
+export function summedAxes({ operation, attributes }: SymbolicTensor): readonly number[] | undefined {
+  return operation === (sumOperation as Operation) ? (attributes as Reduction).axes : undefined;
+}
+
 /** Sum over `axes` (all of them by default). */
 export function sum(x: SymbolicTensor, axes?: readonly number[], keepDims = false): SymbolicTensor {
   return reduce(sumOperation, x, axes, keepDims);

@@ -1,4 +1,5 @@
 /** All rewrites before lowering, in their order. */
+import { formDotProducts } from "./dot-products.ts";
 import { fuse } from "./fuse.ts";
 import { optimize } from "./optimize.ts";
 import { orient } from "./orient.ts";
@@ -7,5 +8,5 @@ import type { SymbolicTensor } from "./symbolic.ts";
 
 /** The outputs in the form in which they are lowered. */
 export function rewrite(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
-  return orient(fuse(sinkFactors(optimize(outputs))));
+  return orient(fuse(formDotProducts(sinkFactors(optimize(outputs)))));
 }

@@ -21,7 +21,13 @@ export {
   dampedCholeskyAsync,
 } from "./damped-cholesky.ts";
 export { type DampedLu, dampedLu, dampedLuAsync } from "./damped-lu.ts";
-export { type SymmetricEigen, symmetricEigen, symmetricEigenAsync } from "./eigen.ts";
+export {
+  type SymmetricEigen,
+  type SymmetricEigenOptions,
+  symmetricEigen,
+  symmetricEigenAsync,
+  symmetricEigenWork,
+} from "./eigen.ts";
 export {
   choleskyInverse,
   choleskyInverseAsync,

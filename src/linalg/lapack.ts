@@ -36,12 +36,17 @@ export interface Lapack {
   dgetrf(a: Float64Array, n: number, pivots: Int32Array): LapackCall;
   /** Solves A x = b for `count` right-hand sides one after another, with dgetrf's factors of A row-major. */
   dgetrs(a: Float64Array, n: number, pivots: Int32Array, b: Float64Array, count: number): LapackCall;
-  /** Eigenvalues, ascending, and eigenvectors as columns in place of A. */
-  dsyevd(a: Float64Array, n: number, values: Float64Array): LapackCall;
+  /** Eigenvalues, ascending, and eigenvectors as columns in place of A; `work` of {@link dsyevdWork} numbers at least. */
+  dsyevd(a: Float64Array, n: number, values: Float64Array, work: Float64Array): LapackCall;
   /** A = QR of A column-major, in place: R in the upper triangle, Q's reflectors below it and in `scales` (n). */
   dgeqrf(a: Float64Array, n: number, scales: Float64Array): LapackCall;
   /** Q in place of dgeqrf's reflectors. */
   dorgqr(a: Float64Array, n: number, scales: Float64Array): LapackCall;
+}
+
+/** Numbers of work space that dsyevd takes for a matrix of order n. */
+export function dsyevdWork(n: number): number {
+  return 1 + 6 * n + 2 * n * n;
 }
 
 export interface LapackCall extends NativeCall {
@@ -189,9 +194,8 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
       const values = [TRANSPOSED, order, columns, a, order, pivots, b, order, info, 1];
       return call(getrs, values, info, 2 * n * n * count);
     },
-    dsyevd(a, n, values) {
+    dsyevd(a, n, values, work) {
       const [order, info] = [integer(n), integer(0)];
-      const work = new Float64Array(1 + 6 * n + 2 * n * n);
       const integers = new Int32Array(3 + 5 * n);
       const lengths = [integer(work.length), integer(integers.length)];
       return call(

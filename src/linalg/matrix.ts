@@ -21,6 +21,24 @@ export interface Layout {
   readonly columnStride: number;
 }
 
+/** a := aᵀ for square a (n, n), for the elements above the diagonal in columns `from` to `to`; all columns together are the transpose. */
+export function transposeInPlace(a: Float64Array, n: number, from: number, to: number): void {
+  const tile = 16;
+  for (let columnTile = from; columnTile < to; columnTile += tile) {
+    const columnEnd = Math.min(to, columnTile + tile);
+    for (let rowTile = 0; rowTile < columnEnd; rowTile += tile) {
+      for (let column = columnTile; column < columnEnd; column++) {
+        for (let row = rowTile; row < Math.min(column, rowTile + tile); row++) {
+          const [above, below] = [row * n + column, column * n + row];
+          const value = a[above];
+          a[above] = a[below];
+          a[below] = value;
+        }
+      }
+    }
+  }
+}
+
 /** target(r, c) := source(r, c), in tiles, for rows `from` to `to`: transposes and flips are layouts. */
 export function copyMatrix(
   source: Float64Array,

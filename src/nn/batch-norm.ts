@@ -16,12 +16,11 @@ import { requireOption } from "../errors.ts";
 import {
   add,
   divide,
-  mean,
   multiply,
   reshape,
   type SymbolicTensor,
   sqrt,
-  square,
+  standardize,
   subtract,
 } from "../graph/index.ts";
 import { formatShape } from "../tensor.ts";
@@ -63,25 +62,22 @@ export function batchNorm({ epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions =
       const channels = x.shape[1];
       const across = (values: SymbolicTensor) =>
         reshape(values, [1, channels, ...x.shape.slice(2).map(() => 1)]);
-      const normalized = (center: SymbolicTensor, variance: SymbolicTensor) =>
-        divide(center, across(sqrt(add(variance, epsilon))));
       let inputs: SymbolicTensor;
       if (trace.training) {
         const axes = x.shape.map((_, axis) => axis).filter((axis) => axis !== 1);
-        const average = mean(x, axes);
-        const centered = subtract(x, across(average));
-        const variance = mean(square(centered), axes);
+        const { standardized, mean, variance } = standardize(x, axes, epsilon);
         const count = x.size / channels;
         const moved = (name: string, value: SymbolicTensor) =>
           trace.updateBuffer(
             name,
-            add(multiply(trace.buffer(name), 1 - momentum), multiply(value, momentum)),
+            add(multiply(trace.buffer(name), 1 - momentum), multiply(reshape(value, [channels]), momentum)),
           );
-        moved("running_mean", average);
+        moved("running_mean", mean);
         moved("running_var", multiply(variance, count / Math.max(1, count - 1)));
-        inputs = normalized(centered, variance);
+        inputs = standardized;
       } else {
-        inputs = normalized(subtract(x, across(trace.buffer("running_mean"))), trace.buffer("running_var"));
+        const centered = subtract(x, across(trace.buffer("running_mean")));
+        inputs = divide(centered, across(sqrt(add(trace.buffer("running_var"), epsilon))));
       }
       const preactivations = add(multiply(inputs, across(weight)), across(bias));
       trace.tap({ kind: "scale", weight: "weight", bias: "bias", inputs, preactivations, biasInput: 1 });

@@ -245,6 +245,23 @@ const REDUCTIONS: OperationCase[] = [
     build: (x: SymbolicTensor) => graph.sum(x, [axis]),
     reference: (x: Dense) => reference.reduce(x, reference.total, [axis]),
   })),
+  ...[
+    { shape: [4, 3], axes: [0] },
+    { shape: [2, 3, 2, 2], axes: [0, 2, 3] },
+  ].map(({ shape, axes }) => ({
+    name: "standardize",
+    variant: `${show(shape)} over ${axes}`,
+    inputs: [uniform(shape)],
+    build: (x: SymbolicTensor) => graph.standardize(x, axes, 1e-3).standardized,
+    reference: (x: Dense) => {
+      const mean = reference.reduce(x, (values) => reference.total(values) / values.length, axes, true);
+      const centered = elementwise((a, b) => a - b, x, mean);
+      const squares = elementwise((a) => a * a, centered);
+      const average = (values: readonly number[]) => reference.total(values) / values.length;
+      const variance = reference.reduce(squares, average, axes, true);
+      return elementwise((a, b) => a / Math.sqrt(b + 1e-3), centered, variance);
+    },
+  })),
   ...[[], [3], [2, 3], [2, 2, 3]].map((shape) => ({
     name: "squaredNorm",
     variant: show(shape),

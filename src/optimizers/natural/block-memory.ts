@@ -4,7 +4,7 @@ import type { CurvatureRow } from "../../curvature/report.ts";
 import type { TracedScores } from "../../fisher/index.ts";
 import { input, peakBytes, type SymbolicTensor, substitute } from "../../graph/index.ts";
 
-/** The rows of the blocks' reports with the peak of what their statistics take in between; the network's own passes are left out. */
+/** The rows of the blocks' reports with the peak of what statistics and refresh take in between; the network's own passes are left out. */
 export function reportWithPeaks(blocks: readonly CurvatureBlock[], { layers }: TracedScores): CurvatureRow[] {
   const given = new Map<SymbolicTensor, SymbolicTensor>();
   for (const { layer, inputs, deltas, preactivations } of layers) {
@@ -12,8 +12,8 @@ export function reportWithPeaks(blocks: readonly CurvatureBlock[], { layers }: T
       given.set(node, input(`${layer}/${part}`, node.shape, node.dtype));
     }
   }
-  return blocks.map(({ report, statistics, averages = {} }) => {
+  return blocks.map(({ report, statistics, averages = {}, borrowed }) => {
     const outputs = substitute([...Object.values(statistics), ...Object.values(averages)], given);
-    return { ...report, workingBytes: peakBytes(outputs) };
+    return { ...report, workingBytes: Math.max(peakBytes(outputs), ...(borrowed?.bytes ?? [])) };
   });
 }

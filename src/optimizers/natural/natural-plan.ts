@@ -124,7 +124,7 @@ export class NaturalPlan {
     this.slots = slots;
     this.results = results;
     this.#arrays = { ...scalars, ...this.averages.scalars, ...named };
-    this.#hostBytes = blocks.reduce((total, block) => total + hostBytes(block), 0);
+    this.#hostBytes = hostBytes(blocks);
   }
 
   /** A block's parameters whose gradient on the refresh batch is computed beside the statistics. */

@@ -1,5 +1,6 @@
 /** The arrays that a plan's programs read and write, by the names that they have there. */
 import type { CurvatureBlock, SlotArrays, SlotSpec } from "../../curvature/block.ts";
+import type { Workspace } from "../../curvature/workspace.ts";
 import type { LayerScores } from "../../fisher/index.ts";
 import { allocate, bytesPerElement, sizeOf, type TypedArray } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
@@ -59,8 +60,20 @@ function allocateSlots({ statistics, refreshed }: CurvatureBlock): SlotArrays {
   return Object.fromEntries(specs.map(([name, spec]) => [name, allocateSpec(spec)]));
 }
 
+/** What refreshes take on the host: what blocks report beside their slots and averages, and what they borrow of one another. */
+export function hostBytes(blocks: readonly CurvatureBlock[]): number {
+  const own = blocks.reduce((total, block) => total + unslottedBytes(block), 0);
+  const byWorkspace = new Map<Workspace, number[]>();
+  for (const { borrowed } of blocks) {
+    if (!borrowed) continue;
+    const { workspace, bytes } = borrowed;
+    byWorkspace.set(workspace, [...(byWorkspace.get(workspace) ?? []), ...bytes]);
+  }
+  return [...byWorkspace].reduce((total, [workspace, bytes]) => total + workspace.bytesFor(bytes), own);
+}
+
 /** What is in a block's report beside its slots and averages. */
-export function hostBytes({
+function unslottedBytes({
   report,
   statistics,
   refreshed,
