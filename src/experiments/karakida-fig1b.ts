@@ -2,7 +2,8 @@
  * Block tri-diagonal natural gradient of networks of 3, 4 and 5 layers [Karakida20, fig. 1b and Lemma 4.3].
  *
  * Σ, ones for neighbouring layers, is invertible with L = 3s layers, where α = 1ᵀΣ⁻¹1 = s, and with L = 3s + 1, where α = s + 1; with
- * L = 3s + 2 it is singular. The paper shows training explode there. Here it does not, for a reason that can be seen: the null vector
+ * L = 3s + 2 it is singular. The paper shows training explode there; its published code, which solves with Σ as it is, stops with an error at
+ * these depths. Here training does not explode, for a reason that can be seen: the null vector
  * v = (1, −1, 0, 1, −1) has 1ᵀv = 0. So 1 lies in the range of Σ; every solution w of Σw = 1 has the same sum, α = wᵀΣw = s + 1, and
  * as λ → 0 the damped system
  *
