@@ -207,7 +207,7 @@ function one(
   const steps = Math.ceil(Math.log(LEAST_LOSS / 4) / (2 * Math.log(1 - fraction)));
   return compareWithTheory(wideMethods[name], subset, kernels, {
     ...{ network, width, fraction, steps, runtime },
-    ...{ seed: context.seed, leastLoss: LEAST_LOSS, label: `${name}${activation}, η = ${fraction}/α` },
+    ...{ seed: context.seed, leastLoss: LEAST_LOSS, name: `${name}${activation}` },
     onStep: (step) =>
       context.progress(
         done + (0.95 * share * step) / steps,

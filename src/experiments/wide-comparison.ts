@@ -5,7 +5,7 @@ import { type MethodTraining, requireDynamics, type WideKernels, type WideMethod
 import { type Course, largestGap, predictCourse } from "./wide-training.ts";
 
 export interface ComparisonSetting extends Omit<MethodTraining, "learningRate"> {
-  readonly label: string;
+  readonly name: string;
   /** c of η = c/α. */
   readonly fraction: number;
   /** Losses predicted below this are not compared. */
@@ -13,6 +13,8 @@ export interface ComparisonSetting extends Omit<MethodTraining, "learningRate"> 
 }
 
 export interface Comparison {
+  readonly name: string;
+  /** The name and η. */
   readonly label: string;
   readonly fraction: number;
   readonly learningRate: number;
@@ -29,7 +31,7 @@ export async function compareWithTheory(
   method: WideMethod,
   subset: ClassSubset,
   kernels: WideKernels,
-  { label, fraction, leastLoss, ...training }: ComparisonSetting,
+  { name, fraction, leastLoss, ...training }: ComparisonSetting,
 ): Promise<Comparison> {
   const { targets } = subset.training;
   const learningRate = fraction / method.factor(training.network.depth, targets.shape[0]);
@@ -42,7 +44,7 @@ export async function compareWithTheory(
   const dynamics = await requireDynamics(method, kernels, { targets, initial, initialTest });
   const predicted = predictCourse(subset, dynamics, training.steps, learningRate);
   return {
-    ...{ label, fraction, learningRate, trained, predicted },
+    ...{ name, label: `${name}, η = ${fraction}/α`, fraction, learningRate, trained, predicted },
     gap: largestGap(trained.losses, predicted.losses, leastLoss),
     testGap: Math.abs(trained.testLosses.at(-1)! / predicted.testLosses.at(-1)! - 1),
   };
@@ -63,8 +65,8 @@ export function lossChart(
     note: "Lines: the infinitely wide network, from the same first outputs. Symbols: the network that was trained.",
     x: { label: "αη × steps", scale: "linear" },
     y: { label: "loss", scale: "log" },
-    series: comparisons.map(({ label, fraction, trained, predicted }) => ({
-      ...{ label, line: points(predicted, fraction), points: points(trained, fraction) },
+    series: comparisons.map(({ name, fraction, trained, predicted }) => ({
+      ...{ label: name, line: points(predicted, fraction), points: points(trained, fraction) },
     })),
   };
 }

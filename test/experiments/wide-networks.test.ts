@@ -106,7 +106,7 @@ describe("training wide networks", () => {
     for (const method of Object.values(wideMethods)) {
       const steps: number[] = [];
       const { gap, trained, predicted, learningRate } = await compareWithTheory(method, subset, kernels, {
-        ...{ ...setting, fraction: 0.01, steps: 3, leastLoss: 0, label: method.name, runtime },
+        ...{ ...setting, fraction: 0.01, steps: 3, leastLoss: 0, name: method.name, runtime },
         onStep: async (step) => void steps.push(step),
       });
       assert.deepEqual(steps, [1, 2, 3]);
