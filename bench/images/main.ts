@@ -30,7 +30,11 @@ const options = new Command("npm run bench:images --")
   .option("--method <names>", "see natgrad methods", list, defaultMethods)
   .option("--batch-size <n>", "samples a step", count, 128)
   .option("--steps <n>", "steps of each combination, the first not timed", count, 10)
-  .option("--memory-limit <GiB>", "what a step may take (default: half of what the machine has left)", Number)
+  .option(
+    "--memory-limit <GiB>",
+    "what a step may take (default: seven tenths of what the machine has left)",
+    Number,
+  )
   .option("--json", "one JSON object a line on stdout")
   .addHelpText("after", "\nNATGRAD_DATA names the folder with cifar-10.")
   .parse()

@@ -3,7 +3,7 @@
  *
  * ONNX Runtime frees a result after the last node that reads it, so the order in which it runs them decides (`run-order.ts`).
  *
- * Reshapes share memory with their operand, and elementwise results overwrite an operand that nobody reads any more. Results live in an
+ * Reshapes share memory with their operand, a few activations overwrite it, and results of one shape follow each other in one place. Results live in an
  * arena, which takes more than they do (`arena.ts`), the more so in the second run, whose requests meet the pieces of the first.
  * What kernels take inside, packed panels and the like, is left out; so are constants, which are part of the model.
  */
@@ -30,9 +30,9 @@ export function peakBytes(outputs: readonly SymbolicTensor[]): number {
 export function workingBytes(results: readonly SymbolicTensor[]): number {
   const arena = new ArenaModel();
   const order = executionOrder(deepestFirst(results));
-  const bound = new Set(results.map(storage));
+  const buffers = planBuffers(order, new Set(results.map(storage)));
   const all = order.reduce((total, node) => total + bytesOf(node), 0);
-  for (let run = 0; run < (all > SMALL ? RUNS : 1); run++) runIn(arena, order, bound);
+  for (let run = 0; run < (all > SMALL ? RUNS : 1); run++) runIn(arena, order.length, buffers);
   return arena.taken;
 }
 
@@ -41,35 +41,71 @@ const RUNS = 3;
 /** Bytes of all results under which nobody minds what further runs would waste. */
 const SMALL = 2 ** 24;
 
-/** @param bound whose memory is not the arena's */
-function runIn(
-  arena: ArenaModel,
-  order: readonly SymbolicTensor[],
-  bound: ReadonlySet<SymbolicTensor>,
-): void {
+/** Memory for one result after the other. */
+interface Buffer {
+  readonly bytes: number;
+  /** Nodes, by their number in the order: the first that writes it, the last that reads it. */
+  readonly from: number;
+  to: number;
+}
+
+/** Operations whose kernels may write over what they read. */
+const IN_PLACE: ReadonlySet<string> = new Set(["relu", "sigmoid", "tanh"]);
+
+/**
+ * Which results share memory, as ONNX Runtime plans it before the first run: a result takes over the memory of one that is dead by then
+ * and of its very shape, the latest first. That memory then is not free in between, however long that is.
+ *
+ * @param bound whose memory is not the arena's
+ */
+function planBuffers(order: readonly SymbolicTensor[], bound: ReadonlySet<SymbolicTensor>): Buffer[] {
   const readers = new Map<SymbolicTensor, number>();
   for (const node of order) {
     for (const operand of operands(node)) readers.set(operand, (readers.get(operand) ?? 0) + 1);
   }
-  const pieces = new Map<SymbolicTensor, Piece>();
-  for (const node of order) {
+  const buffers: Buffer[] = [];
+  const used = new Map<SymbolicTensor, Buffer>();
+  const free = new Map<string, Buffer[]>();
+  const freeOf = (node: SymbolicTensor) => {
+    const key = `${node.dtype} ${node.shape.join()}`;
+    if (!free.has(key)) free.set(key, []);
+    return free.get(key)!;
+  };
+  order.forEach((node, k) => {
     const dying = operands(node).filter((operand) => {
       const left = readers.get(operand)! - 1;
       readers.set(operand, left);
-      return left === 0;
+      return left === 0 && used.has(operand);
     });
+    let overwritten: SymbolicTensor | undefined;
     if (!bound.has(node) && !isGiven(node)) {
-      const overwritten = node.operation.elementwise
-        ? dying.find((operand) => pieces.has(operand) && bytesOf(operand) === bytesOf(node))
-        : undefined;
-      pieces.set(node, overwritten ? pieces.get(overwritten)! : arena.allocate(bytesOf(node)));
-      if (overwritten) pieces.delete(overwritten);
+      if (IN_PLACE.has(node.operation.name)) overwritten = dying[0];
+      const shared = overwritten ? used.get(overwritten) : freeOf(node).pop();
+      const buffer = shared ?? { bytes: bytesOf(node), from: k, to: k };
+      if (!shared) buffers.push(buffer);
+      used.set(node, buffer);
     }
     for (const operand of dying) {
-      const piece = pieces.get(operand);
-      if (piece) arena.release(piece);
-      pieces.delete(operand);
+      const buffer = used.get(operand)!;
+      buffer.to = k;
+      if (operand !== overwritten) freeOf(operand).push(buffer);
     }
+  });
+  return buffers;
+}
+
+/** Takes and releases memory as one run of so many nodes does. */
+function runIn(arena: ArenaModel, count: number, buffers: readonly Buffer[]): void {
+  const begins: Buffer[][] = Array.from({ length: count }, () => []);
+  const ends: Buffer[][] = Array.from({ length: count }, () => []);
+  for (const buffer of buffers) {
+    begins[buffer.from].push(buffer);
+    ends[buffer.to].push(buffer);
+  }
+  const pieces = new Map<Buffer, Piece>();
+  for (let k = 0; k < count; k++) {
+    for (const buffer of begins[k]) pieces.set(buffer, arena.allocate(buffer.bytes));
+    for (const buffer of ends[k]) arena.release(pieces.get(buffer)!);
   }
 }
 

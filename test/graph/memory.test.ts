@@ -1,7 +1,7 @@
 /** The memory that a computation's intermediate results take. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { add, exp, input, matmul, reshape, sum, transpose } from "../../src/graph/index.ts";
+import { add, exp, input, matmul, multiply, relu, reshape, sum, tanh } from "../../src/graph/index.ts";
 import { workingBytes } from "../../src/graph/memory.ts";
 
 /** 4096 bytes, which an arena does not round. */
@@ -25,10 +25,18 @@ describe("working memory", () => {
     assert.equal(workingBytes([moved(add(moved(moved(first)), first))]), 3 * bytes);
   });
 
-  it("overwrites operands that nobody else reads, where the operation is elementwise", () => {
-    assert.equal(workingBytes([sum(exp(exp(moved(x))))]), bytes);
+  it("overwrites operands that nobody else reads, where the kernel may", () => {
+    assert.equal(workingBytes([sum(relu(tanh(moved(x))))]), bytes);
+    assert.equal(workingBytes([sum(exp(exp(moved(x))))]), 2 * bytes);
     const kept = moved(x);
-    assert.equal(workingBytes([sum(add(exp(kept), transpose(kept)))]), 2 * bytes);
+    assert.equal(workingBytes([sum(add(relu(kept), kept))]), 3 * bytes);
+  });
+
+  it("keeps memory for a later result of the same shape", () => {
+    const other = input("other", [2, SIZE / 2], "float32");
+    const between = (first: typeof x) => sum(add(x, sum(multiply(other, sum(first)))));
+    assert.ok(workingBytes([between(exp(x))]) >= 2 * bytes);
+    assert.ok(workingBytes([between(exp(reshape(x, [4, SIZE / 4])))]) < 2 * bytes);
   });
 
   it("runs the outputs nearest to the inputs first, in whatever order they are named", () => {
