@@ -103,6 +103,10 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
   const inputs = new Map<string, OnnxValue>();
+  const outputsOf = new Map<SymbolicTensor, string[]>();
+  results.forEach((result, k) => {
+    outputsOf.set(result, [...(outputsOf.get(result) ?? []), names[k]]);
+  });
   let flops = 0;
   let float64 = false;
 
@@ -112,20 +116,22 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     const fed = inputName(node);
     if (fed !== undefined) declare(inputs, { name: fed, dtype: node.dtype, shape: node.shape });
     const operands = node.inputs.map((operand) => emitted.get(operand)!);
-    const lowered = operation.lower(node, operands, emit);
-    const placed = results.includes(node) && isRenumbered(lowered, emit.producers);
-    emitted.set(node, placed ? emit.node("Reshape", [lowered, emit.integers(node.shape)]) : lowered);
+    let lowered = operation.lower(node, operands, emit);
+    const named = outputsOf.get(node) ?? [];
+    if (named.length > 0 && isRenumbered(lowered, emit.producers)) {
+      lowered = emit.node("Reshape", [lowered, emit.integers(node.shape)]);
+    }
+    emitted.set(node, lowered);
+    // Here and not after all other nodes, where it would be run first.
+    for (const name of named) emit.nodes.push({ type: "Identity", inputs: [lowered], outputs: [name] });
     float64 ||= node.dtype === "float64";
     flops += operation.flops?.(node) ?? node.size;
   }
 
-  const nodes = emit.nodes;
-  results.forEach((result, k) => {
-    if (inputs.has(names[k])) throw new Error(`an input and an output are both named ${names[k]}`);
-    nodes.push({ type: "Identity", inputs: [emitted.get(result)!], outputs: [names[k]] });
-  });
+  const both = names.find((name) => inputs.has(name));
+  if (both !== undefined) throw new Error(`an input and an output are both named ${both}`);
   const graph = {
-    nodes: nameOutputs(nodes, new Set(names)),
+    nodes: nameOutputs(emit.nodes, new Set(names)),
     inputs: [...inputs.values()],
     outputs: results.map(({ dtype, shape }, k) => ({ name: names[k], dtype, shape })),
     initializers: emit.initializers,

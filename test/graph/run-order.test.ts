@@ -1,7 +1,7 @@
 /** In which order outputs are computed, and which nodes ONNX Runtime would move to the front. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { add, exp, input, sum } from "../../src/graph/index.ts";
+import { add, exp, input, lowerToOnnx, sum } from "../../src/graph/index.ts";
 import type { OnnxNode } from "../../src/graph/onnx-model.ts";
 import { deepestFirst, isRenumbered } from "../../src/graph/run-order.ts";
 
@@ -11,6 +11,13 @@ describe("run order", () => {
     const [shallow, deep, beside] = [exp(x), exp(exp(exp(x))), add(x, 1)];
     assert.deepEqual(deepestFirst([shallow, deep, beside]), [deep, shallow, beside]);
     assert.deepEqual(deepestFirst([sum(shallow)]).length, 1);
+  });
+
+  it("copies a second output where the first is made, not after all other nodes", () => {
+    const x = input("x", [4], "float32");
+    const model = lowerToOnnx({ first: exp(x), second: exp(x), deepest: exp(exp(exp(x))) });
+    const nodes = new TextDecoder("latin1").decode(model.bytes);
+    assert.ok(nodes.indexOf("second") < nodes.indexOf("deepest"));
   });
 
   it("knows which outputs ONNX Runtime would number anew", () => {
