@@ -7,9 +7,9 @@ const UNKNOWN_MEMORY = 4 * 2 ** 30;
  * The part of the free memory that a step may take. Estimates leave out programs, data and what kernels take inside; those of the papers' networks were at
  * most a tenth below what was taken (`npm run bench:images`), but other programs want some of it, too.
  */
-const SHARE = 0.7;
+const SHARE = 2 / 3;
 
-/** Bytes that a step may take where nobody sets a limit: seven tenths of what the machine has left. */
+/** Bytes that a step may take where nobody sets a limit: two thirds of what the machine has left. */
 export function availableMemory(): number {
   const { process } = globalThis as { process?: { availableMemory?(): number } };
   const available = process?.availableMemory?.();

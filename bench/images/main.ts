@@ -32,7 +32,7 @@ const options = new Command("npm run bench:images --")
   .option("--steps <n>", "steps of each combination, the first not timed", count, 10)
   .option(
     "--memory-limit <GiB>",
-    "what a step may take (default: seven tenths of what the machine has left)",
+    "what a step may take (default: two thirds of what the machine has left)",
     Number,
   )
   .option("--json", "one JSON object a line on stdout")

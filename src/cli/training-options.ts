@@ -127,7 +127,7 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option(
       "--memory-limit <GiB>",
-      "what a step may take; one that would take more is refused (default: seven tenths of what is free)",
+      "what a step may take; one that would take more is refused (default: two thirds of what is free)",
       positiveNumber("--memory-limit"),
     )
     .option(

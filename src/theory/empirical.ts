@@ -54,7 +54,7 @@ export interface EmpiricalResult {
 }
 
 export interface EmpiricalOptions extends EvaluationOptions {
-  /** Bytes that the kernels may take; default seven tenths of the free memory. */
+  /** Bytes that the kernels may take; default two thirds of the free memory. */
   readonly memoryLimit?: number;
 }
 

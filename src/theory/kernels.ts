@@ -47,7 +47,7 @@ export interface LayerKernels {
  *
  * @param inputs (N, M_0); @param others (N', M_0), the rows where given
  * @throws UsageError when the network or the inputs are not valid
- * @throws MemoryError with the estimate where it exceeds seven tenths of the free memory
+ * @throws MemoryError with the estimate where it exceeds two thirds of the free memory
  */
 export function analyticKernels(network: WideNetwork, inputs: Tensor, others?: Tensor): LayerKernels {
   checkNetwork(network);

@@ -35,7 +35,7 @@ export interface TileOptions {
   readonly test?: Tensor;
   /** What is kept; default Θ alone. */
   readonly keep?: readonly KernelName[];
-  /** Bytes that all of it may take; default seven tenths of the free memory. */
+  /** Bytes that all of it may take; default two thirds of the free memory. */
   readonly memoryLimit?: number;
   /** Called after every tile with the pairs of points that are done, and all there are. */
   readonly onProgress?: (done: number, total: number) => void;

@@ -19,7 +19,7 @@ export interface TrainerConfig {
   readonly device?: Device;
   /** Seed of the initial weights, of the batches' order and of Monte-Carlo targets; default 0. */
   readonly seed?: number;
-  /** Bytes that a step may take, curvature and all; default seven tenths of the machine's free memory, 4 GiB in browsers. */
+  /** Bytes that a step may take, curvature and all; default two thirds of the machine's free memory, 4 GiB in browsers. */
   readonly memoryLimit?: number;
 }
 
