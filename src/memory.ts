@@ -4,8 +4,8 @@
 const UNKNOWN_MEMORY = 4 * 2 ** 30;
 
 /**
- * The part of the free memory that a step may take. Estimates leave out programs, data and what kernels take inside; those of the papers' networks were at
- * most a tenth below what was taken (`npm run bench:images`), but other programs want some of it, too.
+ * The part of the free memory that a step may take. Estimates leave out programs, data and what kernels take inside; those of the papers' networks were mostly
+ * within a seventh of what was taken, and a third too low at worst, for EKFAC (`npm run bench:images`).
  */
 const SHARE = 2 / 3;
 
