@@ -45,7 +45,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-function buildProgram(args: readonly string[]): Command {
+/** All commands, none of them run. @param args as typed: which of them decides what some options are */
+export function buildProgram(args: readonly string[]): Command {
   const program = new Command("natgrad")
     .description("Trains neural networks by natural gradient, and compares it with the usual methods.")
     .version(natgradVersion(), "-v, --version")

@@ -218,18 +218,16 @@ function suite({ name, kind, likelihood: only }: MethodInfo): void {
           const used = await create(); // resumes after steps of its own, which must leave no trace
           for (const batch of data) await used.step(batch);
           for (const after of [0, 1, 3, 5]) {
-            const fresh = await create();
-            for (const trainer of [fresh, used]) {
-              await trainer.load(join(folder, `${name} ${after}`));
-              for (let k = after + 1; k < data.length; k++) {
-                const { loss } = await trainer.step(data[k]);
-                assert.equal(loss, losses[k], `step ${k} of a run saved after step ${after}`);
-              }
-              const where = `saved after step ${after}, ${trainer === used ? "used" : "fresh"} trainer`;
-              assertSameBits(trainer.getParameters(), whole.getParameters(), where);
-              assert.equal(trainer.progress.step, whole.progress.step);
+            const trainer = after === 0 || after === 3 ? await create() : used;
+            await trainer.load(join(folder, `${name} ${after}`));
+            for (let k = after + 1; k < data.length; k++) {
+              const { loss } = await trainer.step(data[k]);
+              assert.equal(loss, losses[k], `step ${k} of a run saved after step ${after}`);
             }
-            fresh.dispose();
+            const where = `saved after step ${after}, ${trainer === used ? "used" : "fresh"} trainer`;
+            assertSameBits(trainer.getParameters(), whole.getParameters(), where);
+            assert.equal(trainer.progress.step, whole.progress.step);
+            if (trainer !== used) trainer.dispose();
           }
           used.dispose();
           whole.dispose();
