@@ -20,7 +20,7 @@ import { optimize } from "../../src/graph/optimize.ts";
 import { apply, type Operation, topologicalOrder } from "../../src/graph/symbolic.ts";
 import { readModel } from "./read-model.ts";
 
-const DEPTH = 10_000;
+const DEPTH = 20_000;
 
 /** A chain of DEPTH nodes; every third one is trivial and goes away. */
 function chain(x: SymbolicTensor): SymbolicTensor {
@@ -61,7 +61,7 @@ function countedIdentity(x: SymbolicTensor) {
   return { node, count };
 }
 
-describe("a chain of 10,000 nodes", () => {
+describe("a chain of 20,000 nodes", () => {
   const x = input("x", [2], "float64");
 
   it("is differentiated forwards and backwards with a bounded number of nodes for each step", () => {
