@@ -1,5 +1,5 @@
 /** docs/experiments.md: every experiment's picture, what the paper claims and what came out, from the committed results. */
-import { compareWithPaper, type ExperimentRecord } from "../../src/experiments/record.ts";
+import { claimsOfPaper, compareWithPaper, type ExperimentRecord } from "../../src/experiments/record.ts";
 import { formatDate } from "../../src/report/page.ts";
 import { duration, markdownTable } from "../methods/markdown.ts";
 
@@ -27,19 +27,23 @@ ${shown.map(section).join("\n\n")}
 }
 
 function overview(shown: readonly Shown[]): string {
-  const rows = shown.map(({ record: { id, source, claims, quick, synthetic } }) => [
-    `[${id}](#${id})`,
-    cell(source),
-    `${claims.filter(({ agrees }) => agrees).length} of ${claims.length}`,
-    version(quick, synthetic),
-  ]);
+  const rows = shown.map(({ record }) => {
+    const { id, source, quick, synthetic } = record;
+    const claims = claimsOfPaper(record);
+    return [
+      `[${id}](#${id})`,
+      cell(source),
+      `${claims.filter(({ agrees }) => agrees).length} of ${claims.length}`,
+      version(quick, synthetic),
+    ];
+  });
   return markdownTable(["experiment", "source", "claims that agree", "version"], rows, ["source", "version"]);
 }
 
 function section({ record, pictured }: Shown): string {
   const { id, title, source, summary, claims, tables, command, environment, createdAt } = record;
-  const claimRows = claims.map(({ claim, measured, agrees }) => [
-    cell(claim),
+  const claimRows = claims.map(({ claim, ours, measured, agrees }) => [
+    cell(ours ? `*ours:* ${claim}` : claim),
     cell(measured),
     agrees ? "agrees" : "**disagrees**",
   ]);

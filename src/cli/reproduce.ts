@@ -198,8 +198,8 @@ function conclude(
   const files = { folder, data: join(folder, "result.json"), report };
   output.event({ event: "end", id, ...files, seconds, claims: claims.length, agreeing, conclusion });
   output.print(`${pc.bold(id)}  ${title} (${source})\n`);
-  for (const { claim, measured, agrees } of claims) {
-    output.print(`  ${agrees ? "agrees   " : pc.red("disagrees")}  ${claim}`);
+  for (const { claim, ours, measured, agrees } of claims) {
+    output.print(`  ${agrees ? "agrees   " : pc.red("disagrees")}  ${ours ? "(ours) " : ""}${claim}`);
     output.print(`             ${measured}`);
   }
   output.print(`\n${conclusion}\nreport: ${report}\n`);

@@ -13,7 +13,7 @@ export interface Experiment {
   readonly source: string;
   /** One sentence: what is done. */
   readonly summary: string;
-  /** What the paper claims; all that a run may judge. */
+  /** What the paper claims, and what we do beside it; all that a run may judge. */
   readonly claims: readonly Claim[];
   /** Absent when it takes no data but what it draws itself. */
   readonly data?: ExperimentData;
@@ -30,8 +30,10 @@ export interface Experiment {
 export interface Claim {
   /** Unique in the experiment: `one-step`. */
   readonly id: string;
-  /** What the paper says, in a sentence. */
+  /** What the paper says, in a sentence; or what we say. */
   readonly claim: string;
+  /** No claim of the paper's, but one that explains what came out; not counted with the paper's. */
+  readonly ours?: true;
   /** Whether the test suite asserts it of `--quick`: always, where the datasets are, or not at all. */
   readonly quick: boolean | "with data";
 }

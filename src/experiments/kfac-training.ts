@@ -27,6 +27,7 @@ import {
   type WideNetwork,
 } from "../theory/index.ts";
 import type { ClassSubset } from "./class-subset.ts";
+import { kinkCrossings, openUnits } from "./kinks.ts";
 import { courseOf, type TrainedCourse } from "./wide-training.ts";
 
 export interface KfacTraining {
@@ -51,9 +52,13 @@ export async function trainKfac(subset: ClassSubset, training: KfacTraining): Pr
   const model = finiteNetwork(network, width).build([inputs.shape[1]]);
   let parameters = initialValues(model, seed);
   const outputs: Pick<Tensor, "shape" | "data">[][] = [];
+  const sides: Uint8Array[] = [];
   for (let step = 0; ; step++) {
     const kernels = await empiricalKernels({ model, parameters }, inputs, subset.test.inputs, { runtime });
     outputs.push([kernels.train.outputs, kernels.test!.outputs]);
+    if (network.activation === "relu" && step > steps - 3) {
+      sides.push(await openUnits({ model, parameters }, inputs, { runtime }));
+    }
     if (step > 0) await onStep?.(step);
     if (step === steps) break;
     const { Q: A, B, outputs: f } = kernels.train;
@@ -64,5 +69,6 @@ export async function trainKfac(subset: ClassSubset, training: KfacTraining): Pr
     parameters = await linearizedParameters({ model, parameters }, inputs, moves, { runtime });
   }
   const [[initial, initialTest]] = outputs;
-  return { initial, initialTest, finalTest: outputs.at(-1)![1], ...courseOf(subset, outputs) };
+  const crossings = kinkCrossings(sides);
+  return { initial, initialTest, finalTest: outputs.at(-1)![1], ...courseOf(subset, outputs), crossings };
 }

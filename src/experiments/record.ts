@@ -37,8 +37,9 @@ export interface ExperimentRecord {
 
 export interface JudgedClaim {
   readonly id: string;
-  /** The paper's. */
+  /** The paper's, or ours. */
   readonly claim: string;
+  readonly ours?: true;
   readonly measured: string;
   readonly agrees: boolean;
 }
@@ -97,8 +98,26 @@ export function encodeRecord(record: ExperimentRecord): string {
   return `${JSON.stringify(record, plain, 1)}\n`;
 }
 
-/** `Agrees with all 3 claims.`, or which it does not agree with. */
-export function compareWithPaper({ claims }: Pick<ExperimentRecord, "claims">): string {
+/** The claims of the paper, without ours. */
+export function claimsOfPaper({ claims }: Pick<ExperimentRecord, "claims">): readonly JudgedClaim[] {
+  return claims.filter(({ ours }) => !ours);
+}
+
+/** `Agrees with all 3 claims of the paper.`, or which it does not agree with; then the same of our own. */
+export function compareWithPaper(record: Pick<ExperimentRecord, "claims">): string {
+  const own = record.claims.filter(({ ours }) => ours);
+  const holding = own.filter(({ agrees }) => agrees).map(({ claim }) => claim);
+  const failing = own.filter(({ agrees }) => !agrees);
+  return [
+    verdict(claimsOfPaper(record)),
+    ...(holding.length ? [`Beside them: ${holding.join(" ")}`] : []),
+    ...failing.map(
+      ({ claim, measured }) => `What we said beside them does not hold, “${withoutStop(claim)}”: ${measured}`,
+    ),
+  ].join(" ");
+}
+
+function verdict(claims: readonly JudgedClaim[]): string {
   const against = claims.filter(({ agrees }) => !agrees);
   const count = claims.length;
   if (count === 0) return "No claim of the paper was measured.";
@@ -130,7 +149,8 @@ function judge(
       if (quick && one.quick !== true) return [];
       throw new Error(`${id} has no finding on its claim ${one.id}`);
     }
-    return [{ id: one.id, claim: one.claim, measured: finding.measured, agrees: finding.agrees }];
+    const { id: name, claim, ours } = one;
+    return [{ id: name, claim, ...(ours && { ours }), measured: finding.measured, agrees: finding.agrees }];
   });
 }
 

@@ -1,6 +1,7 @@
 /** A wide network's training beside what the theory predicts from the same first outputs: the comparison, its chart and table. */
 import type { ClassSubset } from "./class-subset.ts";
 import type { ExperimentChart, ExperimentTable } from "./experiment.ts";
+import type { KinkCrossings } from "./kinks.ts";
 import { type MethodTraining, requireDynamics, type WideKernels, type WideMethod } from "./wide-methods.ts";
 import { type Course, largestGap, predictCourse } from "./wide-training.ts";
 
@@ -24,6 +25,8 @@ export interface Comparison {
   readonly gap: number;
   /** The same between the test losses at the last step. */
   readonly testGap: number;
+  /** Of the last step; only of K-FAC with rectifiers. */
+  readonly crossings?: KinkCrossings;
 }
 
 /** Trains, and predicts from the f_0 that training began with. */
@@ -39,12 +42,14 @@ export async function compareWithTheory(
     initial,
     initialTest,
     finalTest: _,
+    crossings,
     ...trained
   } = await method.train(subset, { ...training, learningRate });
   const dynamics = await requireDynamics(method, kernels, { targets, initial, initialTest });
   const predicted = predictCourse(subset, dynamics, training.steps, learningRate);
   return {
     ...{ name, label: `${name}, η = ${fraction}/α`, fraction, learningRate, trained, predicted },
+    ...(crossings && { crossings }),
     gap: largestGap(trained.losses, predicted.losses, leastLoss),
     testGap: Math.abs(trained.testLosses.at(-1)! / predicted.testLosses.at(-1)! - 1),
   };

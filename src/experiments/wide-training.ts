@@ -12,6 +12,7 @@ import type { FloatDType, Tensor } from "../tensor.ts";
 import { type Dynamics, finiteNetwork, type WideNetwork } from "../theory/index.ts";
 import { createTrainer } from "../training/trainer.ts";
 import type { ClassSubset, Examples } from "./class-subset.ts";
+import type { KinkCrossings } from "./kinks.ts";
 
 /** The networks of Karakida & Osawa 2020: ReLU, σ_w² = 2, no biases. */
 export function reluNetwork(depth: number): WideNetwork {
@@ -46,6 +47,8 @@ export interface TrainedCourse extends Course {
   readonly initialTest: Tensor;
   /** The last outputs at the test part. */
   readonly finalTest: Pick<Tensor, "data">;
+  /** Of the last step; only of K-FAC with rectifiers. */
+  readonly crossings?: KinkCrossings;
 }
 
 /**

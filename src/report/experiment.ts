@@ -26,8 +26,8 @@ ${section("Do it again", commandBlock(command))}`,
 
 function claimTable(claims: readonly JudgedClaim[]): Html {
   const rows = claims.map(
-    ({ claim, measured, agrees }) =>
-      html`<tr><td>${claim}</td><td>${measured}</td><td>${agrees ? html`agrees` : html`<strong class="against">disagrees</strong>`}</td></tr>\n`,
+    ({ claim, ours, measured, agrees }) =>
+      html`<tr><td>${ours ? html`<em>ours:</em> ` : ""}${claim}</td><td>${measured}</td><td>${agrees ? html`agrees` : html`<strong class="against">disagrees</strong>`}</td></tr>\n`,
   );
   const headings = ["the paper says", "measured", ""].map((heading) => headingCell(heading, false));
   return scrolling(

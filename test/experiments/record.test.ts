@@ -79,6 +79,14 @@ describe("running an experiment", () => {
       compareWithPaper({ claims: [claim(true), claim(true)] }),
       "Agrees with all 2 claims of the paper.",
     );
+    assert.equal(
+      compareWithPaper({ claims: [claim(true), { ...claim(true), ours: true }] }),
+      "Agrees with the paper's claim. Beside them: It is so.",
+    );
+    assert.equal(
+      compareWithPaper({ claims: [claim(true), { ...claim(false), ours: true }] }),
+      "Agrees with the paper's claim. What we said beside them does not hold, “It is so”: It is 2.",
+    );
     assert.match(
       compareWithPaper({ claims: [claim(false)] }),
       /^Disagrees with the paper's claim\. It disagrees on “It is so”/,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { examplesOf, firstOfClasses, loadSubset } from "../../src/experiments/class-subset.ts";
 import { trainKfac } from "../../src/experiments/kfac-training.ts";
+import { kinkCrossings, openUnits } from "../../src/experiments/kinks.ts";
 import { compareWithTheory } from "../../src/experiments/wide-comparison.ts";
 import { wideMethods } from "../../src/experiments/wide-methods.ts";
 import {
@@ -15,7 +16,7 @@ import {
 import { blockTridiagonalNgd, kfac } from "../../src/optimizers/index.ts";
 import { openRuntime, type Runtime } from "../../src/runtime/runtime.ts";
 import { tensor } from "../../src/tensor.ts";
-import { analyticKernels } from "../../src/theory/index.ts";
+import { analyticKernels, finiteNetwork, initialValues } from "../../src/theory/index.ts";
 
 const request = { dataset: "mnist", classes: [0, 7], training: 12, test: 6 };
 
@@ -115,6 +116,52 @@ describe("training wide networks", () => {
       assert.equal(trained.losses[0], predicted.losses[0]);
       assert.ok(trained.losses[3] < 0.96 * trained.losses[0]);
     }
+  });
+
+  it("knows which units are open at which points", async () => {
+    const { inputs } = (await load()).training;
+    const model = finiteNetwork(setting.network, 48).build([784]);
+    const parameters = initialValues(model, 3);
+    const open = await openUnits({ model, parameters }, inputs, { runtime });
+    assert.equal(open.length, 2 * 12 * 48);
+    const [first, second] = [...parameters.values()];
+    const product = (rows: ArrayLike<number>, weights: ArrayLike<number>, fanIn: number) =>
+      Float64Array.from({ length: 12 * 48 }, (_, k) => {
+        const [n, o] = [Math.floor(k / 48), k % 48];
+        let sum = 0;
+        for (let i = 0; i < fanIn; i++) sum += rows[n * fanIn + i] * weights[o * fanIn + i];
+        return sum; // the factors √2/√fanIn do not change its sign
+      });
+    const u1 = product(inputs.data, first.data, 784);
+    const u2 = product(
+      u1.map((u) => Math.max(0, u)),
+      second.data,
+      48,
+    );
+    assert.deepEqual(
+      [...open],
+      [...u1, ...u2].map((u) => Number(u > 0)),
+    );
+  });
+
+  it("counts K-FAC's crossings of kinks, and none of smooth activations", async () => {
+    const subset = await load();
+    const learningRate = 0.2 / wideMethods["K-FAC"].factor(3, 12);
+    const train = (activation: "relu" | "erf") => {
+      const network = { ...setting.network, activation };
+      return trainKfac(subset, { ...setting, network, learningRate, steps: 3, runtime });
+    };
+    const { crossings } = await train("relu");
+    assert.ok(crossings!.changed > 0 && crossings!.changed < 0.2);
+    assert.ok(crossings!.returned <= crossings!.changed);
+    assert.equal((await train("erf")).crossings, undefined);
+    const sides = [
+      [1, 0, 0, 1, 1],
+      [0, 0, 1, 1, 1],
+      [1, 1, 1, 1, 1],
+    ].map((one) => Uint8Array.from(one));
+    assert.deepEqual(kinkCrossings(sides), { changed: 2 / 5, returned: 1 / 5 });
+    assert.equal(kinkCrossings(sides.slice(1)), undefined);
   });
 
   it("says which step was refused", async () => {
