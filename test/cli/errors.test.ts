@@ -37,6 +37,8 @@ describe("bad input: one line on stderr and an exit code", () => {
     ["train infinite.csv", 2, /infinite.csv line 62, column "x": Infinity/],
     ["train cut.csv.gz", 2, /cut.csv.gz/],
     ["train friedman1 --optimizer tengard", 2, /unknown optimizer: tengard \(did you mean tengrad\?\)/],
+    ["train none.csv --optimizer tengard", 2, /unknown optimizer: tengard/], // before any data are looked for
+    ["train none.csv --learning-rate -1", 2, /invalid learningRate: -1/],
     ["train friedman1 --learning-rate -1", 2, /invalid learningRate: -1/],
     ["train friedman1 --damping -0.1", 2, /invalid damping: -0.1/],
     ["train friedman1 --optimizer sgd --damping 1", 2, /sgd has no option damping/],
