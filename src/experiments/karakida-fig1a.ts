@@ -5,8 +5,8 @@
  * Each method is given a fraction of its own optimal rate, η = c/α, so that the loss falls as (1 − c)²ᵗ. The fractions differ to tell
  * the curves apart.
  *
- * K-FAC with rectifiers falls short of its line, and not for the length of its steps: its last ones, a hundred times shorter than the first, are
- * behind by the same share. Its Θ̄ is αI at every point of the way. But at a kink there are two: where A_0 is invertible, a step moves
+ * K-FAC with rectifiers falls short of its line, and not for the length of its steps: its last ones, whose residuals are a hundred times
+ * smaller, fall short, too. Its Θ̄ is αI at every point of the way. But at a kink there are two: where A_0 is invertible, a step moves
  * the pre-activations of the first layer at training point n by
  *
  *   Δu_n = −ηN r_n Σ_m (B⁻¹)_nm δ_m ,
@@ -198,7 +198,7 @@ function kinksFinding({ fraction, trained: { losses }, crossings }: Comparison) 
   const rate = (1 - Math.sqrt(last / before)) / fraction;
   return {
     id: "kfac-kinks",
-    measured: `The last step, ${Math.sqrt(losses[0] / before).toFixed(0)} times as short as the first, goes ${percent(rate)} of its way; ${percent(changed)} of all pairs of a unit and a training point change sides in it, and ${percent(returned)} go back on the step before.`,
+    measured: `The last step, from a residual ${Math.sqrt(losses[0] / before).toFixed(0)} times as small as the first, goes ${percent(rate)} of its way; ${percent(changed)} of all pairs of a unit and a training point change sides in it, and ${percent(returned)} go back on the step before.`,
     agrees: returned > changed / 2,
   };
 }

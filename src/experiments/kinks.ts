@@ -8,11 +8,11 @@
 import type { Tensor } from "../tensor.ts";
 import { type EvaluationOptions, evaluateJacobian, type FiniteNetwork } from "../theory/finite.ts";
 
-/** Of the last of three or more steps; shares of all pairs of a hidden unit and a training point. */
+/** Of the last of two or more steps; shares of all pairs of a hidden unit and a training point. */
 export interface KinkCrossings {
   /** Pairs that changed sides. */
   readonly changed: number;
-  /** Of these, pairs that so undid a change of the step before. */
+  /** Pairs that so undid a change of the step before: at the most as many. */
   readonly returned: number;
 }
 
