@@ -127,8 +127,9 @@ function unfitMethods(names: readonly string[], { split }: LoadedData): string[]
   return names.filter((name) => (findMethod(name).likelihood ?? own) !== own);
 }
 
-/** An option that no method takes is a slip of the hand. */
-function checkAssignments({ option = [], damping, fisher }: CompareOptions, names: readonly string[]): void {
+/** Refuses, before any data are fetched, what is out of range or, a slip of the hand, taken by no method. */
+function checkAssignments(options: CompareOptions, names: readonly string[]): void {
+  const { option = [], damping, fisher } = options;
   const takers = (key: string) => names.filter((name) => findMethod(name).options.includes(key));
   const general = option.filter(({ method }) => method === undefined).map(({ key }) => key);
   const flags = [damping !== undefined && "damping", fisher !== undefined && "fisher"].filter(
@@ -142,6 +143,7 @@ function checkAssignments({ option = [], damping, fisher }: CompareOptions, name
       throw new UsageError(`--option ${method}.…: ${method} is not compared (${names.join(", ")} are)`);
     }
   }
+  for (const name of names) methodOptions(name, options, true);
 }
 
 /** Checks every option before anything is trained or written. */

@@ -7,6 +7,7 @@ import { listDatasets } from "../data/index.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import type { Experiment } from "../experiments/experiment.ts";
 import {
+  claimsOfPaper,
   compareWithPaper,
   type ExperimentRecord,
   type ExperimentRequest,
@@ -194,9 +195,10 @@ function conclude(
   const { id, title, source, claims, seconds } = record;
   const conclusion = compareWithPaper(record);
   for (const { id: claim, ...rest } of claims) output.event({ event: "claim", id, name: claim, ...rest });
-  const agreeing = claims.filter(({ agrees }) => agrees).length;
+  const papers = claimsOfPaper(record);
+  const agreeing = papers.filter(({ agrees }) => agrees).length;
   const files = { folder, data: join(folder, "result.json"), report };
-  output.event({ event: "end", id, ...files, seconds, claims: claims.length, agreeing, conclusion });
+  output.event({ event: "end", id, ...files, seconds, claims: papers.length, agreeing, conclusion });
   output.print(`${pc.bold(id)}  ${title} (${source})\n`);
   for (const { claim, ours, measured, agrees } of claims) {
     output.print(`  ${agrees ? "agrees   " : pc.red("disagrees")}  ${ours ? "(ours) " : ""}${claim}`);

@@ -1,7 +1,6 @@
 /** `natgrad train`: one model on one dataset. */
 import type { Command } from "commander";
 import { inputCount } from "../data/index.ts";
-import { createOptimizer } from "../optimizers/index.ts";
 import { classify } from "../training/classification.ts";
 import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
@@ -59,8 +58,7 @@ async function train(source: string, options: TrainOptions, args: readonly strin
   const output = openOutput(options.json);
   const interrupts = watchInterrupts(() => process.stderr.write("stopping after this step …\n"));
   try {
-    const chosen = methodOptions(options.optimizer, options, false);
-    createOptimizer(options.optimizer, chosen); // what is wrong with it is said before data are fetched
+    const chosen = methodOptions(options.optimizer, options, false); // before any data are fetched
     const { split, dataset } = await loadData(source, options, interrupts.signal);
     const training = trainingConfig(options, split.training);
     const rows = split.training.inputs.shape[0];

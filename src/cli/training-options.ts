@@ -12,7 +12,7 @@ import {
   loadDataset,
 } from "../data/index.ts";
 import type { FisherOption } from "../fisher/index.ts";
-import { findMethod, type LearningRate } from "../optimizers/index.ts";
+import { createOptimizer, findMethod, type LearningRate } from "../optimizers/index.ts";
 import type { Device } from "../runtime/session.ts";
 import type { FloatDType } from "../tensor.ts";
 import {
@@ -248,10 +248,10 @@ export function trainingConfig(options: TrainingOptions, training: Dataset): Tra
 export const MANY_EPOCHS = 1_000_000;
 
 /**
- * The options of one method: its defaults for the kind of network, `--learning-rate`, `--damping`, `--fisher`, `--option`, and the schedule on top.
+ * The options of one method: its defaults for the kind of network, `--learning-rate`, `--damping`, `--fisher` and `--option`. It needs no data.
  *
  * @param lenient leave out what the method does not take, unless it names the method
- * @throws UsageError for an unknown method
+ * @throws UsageError for an unknown method, an option that it does not take or a value out of range
  */
 export function methodOptions(
   name: string,
@@ -272,7 +272,9 @@ export function methodOptions(
   });
   const specific = own.map(({ key, value }) => [key, value]);
   const defaults = { ...method.defaults, ...(isImageModel(model) && method.imageDefaults) };
-  return { ...defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
+  const options = { ...defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
+  createOptimizer(name, options);
+  return options;
 }
 
 /** Puts a number's learning rate on the schedule, which ends with the run. */

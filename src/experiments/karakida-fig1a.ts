@@ -12,7 +12,7 @@
  *   Δu_n = −ηN r_n Σ_m (B⁻¹)_nm δ_m ,
  *
  * for a unit that is open there by a multiple of its own δ_n, (B⁻¹)_nn > 0, and for a closed one, δ_n = 0, by what the other points say; among
- * their (B⁻¹)_nm negative ones prevail (three quarters of the sum of all |(B⁻¹)_nm|, on these data). So where r_n δ_n > 0 an open unit comes down
+ * their (B⁻¹)_nm negative ones prevail (three quarters of the sum of all |(B⁻¹)_nm| on these data, looked at by hand). So where r_n δ_n > 0 an open unit comes down
  * and a closed one tends to come up: it stays at its kink, is carried to and fro at every step, and in the mean does only a part of its
  * share. With the other methods a point's own derivative is one of N terms of Δu_n, on either side. The last claim but one counts those units;
  * and with the smooth erf, all else equal, the loss keeps to its line: the last curve. The longer the way, the more of them: at c = 0.3 the five

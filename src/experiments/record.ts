@@ -39,6 +39,7 @@ export interface JudgedClaim {
   readonly id: string;
   /** The paper's, or ours. */
   readonly claim: string;
+  /** No claim of the paper's. */
   readonly ours?: true;
   readonly measured: string;
   readonly agrees: boolean;

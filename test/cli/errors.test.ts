@@ -39,6 +39,7 @@ describe("bad input: one line on stderr and an exit code", () => {
     ["train friedman1 --optimizer tengard", 2, /unknown optimizer: tengard \(did you mean tengrad\?\)/],
     ["train none.csv --optimizer tengard", 2, /unknown optimizer: tengard/], // before any data are looked for
     ["train none.csv --learning-rate -1", 2, /invalid learningRate: -1/],
+    ["compare none.csv --optimizers kfac --damping -1", 2, /invalid damping: -1/],
     ["train friedman1 --learning-rate -1", 2, /invalid learningRate: -1/],
     ["train friedman1 --damping -0.1", 2, /invalid damping: -0.1/],
     ["train friedman1 --optimizer sgd --damping 1", 2, /sgd has no option damping/],
