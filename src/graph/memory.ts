@@ -10,14 +10,13 @@
 import { bytesPerElement } from "../tensor.ts";
 import { ArenaModel, type Piece } from "./arena.ts";
 import type { NamedOutputs } from "./onnx.ts";
-import { optimize } from "./optimize.ts";
-import { rewrite } from "./rewrite.ts";
+import { expand, rewrite } from "./rewrite.ts";
 import { deepestFirst } from "./run-order.ts";
 import { constantData, inputName, type SymbolicTensor, topologicalOrder } from "./symbolic.ts";
 
 /** Bytes of the largest tensor that is computed on the way to the outputs; inputs and constants are not. */
 export function largestTensor(outputs: NamedOutputs): number {
-  const computed = topologicalOrder(optimize(Object.values(outputs))).filter((node) => !isGiven(node));
+  const computed = topologicalOrder(expand(Object.values(outputs))).filter((node) => !isGiven(node));
   return Math.max(0, ...computed.map(bytesOf));
 }
 
@@ -130,7 +129,8 @@ function executionOrder(results: readonly SymbolicTensor[]): SymbolicTensor[] {
 /** The node whose memory a node's value is in. */
 function storage(node: SymbolicTensor): SymbolicTensor {
   let current = node;
-  while (current.operation.name === "reshape") current = current.inputs[0];
+  while (current.operation.name === "reshape" || current.operation.name === "flatten")
+    current = current.inputs[0];
   return current;
 }
 

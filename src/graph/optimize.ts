@@ -11,10 +11,12 @@ import {
   scalarValue,
   topologicalOrder,
 } from "./symbolic.ts";
+import { winogradForm } from "./winograd.ts";
 
 /**
  * Equivalent outputs in which every operation can be lowered, equal subexpressions are one node and trivial
- * arithmetic is gone. Dead code goes by itself: only what the outputs reach is visited.
+ * arithmetic is gone. Dead code goes by itself: only what the outputs reach is visited. Convolutions for Winograd's algorithm stay as they are,
+ * for how they are computed depends on what lies around them (`image-layout.ts`).
  */
 export function optimize(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
   const rewritten = new Map<SymbolicTensor, SymbolicTensor>();
@@ -36,7 +38,8 @@ export function optimize(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
       const inputs = node.inputs.map((operand) => rewritten.get(operand)!);
       const changed = inputs.some((operand, k) => operand !== node.inputs[k]);
       const current = changed ? apply(node.operation, inputs, node.attributes) : node;
-      const simpler = simplify(current) ?? current.operation.expand?.(current);
+      const simpler =
+        simplify(current) ?? (winogradForm(current) ? undefined : current.operation.expand?.(current));
       rewritten.set(node, simpler ? rewrite(simpler) : intern(current));
     }
     return rewritten.get(root)!;
