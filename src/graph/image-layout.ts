@@ -15,6 +15,9 @@ import { type WinogradForm, winogradForm } from "./winograd.ts";
 /** Axis k of (H, W, N, C) is this one of (N, C, H, W). */
 const TURNED = [2, 3, 0, 1] as const;
 
+/** Numbers in transformed images that a program keeps from a convolution to the derivative by its filters, most: 256 MiB. With more they are made twice. */
+const MOST_SHARED = 2 ** 26;
+
 /** Images joined by operations that do not mind: turned over together or not at all. */
 interface Group {
   readonly nodes: SymbolicTensor[];
@@ -135,10 +138,12 @@ function rewrite(
     if (!positionsFirst.has(node)) positionsFirst.set(node, turnOver(plain.get(node)!));
     return positionsFirst.get(node)!;
   };
+  const apart = [...forms.values()].reduce((total, { shared }) => total + shared, 0) > MOST_SHARED;
   for (const node of order) {
     const form = forms.get(node);
     if (form) {
-      const value = form.build(node.inputs.map((x, k) => (k < form.images ? asTurned(x) : asTraced(x))));
+      const operands = node.inputs.map((x, k) => (k < form.images ? asTurned(x) : asTraced(x)));
+      const value = form.build(operands, apart);
       (form.yieldsImages ? positionsFirst : plain).set(node, value);
     } else if (turned.has(node)) {
       positionsFirst.set(
@@ -175,13 +180,8 @@ function applyTurned(node: SymbolicTensor, operands: readonly SymbolicTensor[]):
 function sumTurned(node: SymbolicTensor, images: SymbolicTensor): SymbolicTensor {
   const axes = summedAxes(node);
   if (axes === undefined) return apply(node.operation, [images], node.attributes);
-  return reshape(
-    sum(
-      images,
-      axes.map((axis) => TURNED.indexOf(axis as 0 | 1 | 2 | 3)),
-    ),
-    node.shape,
-  );
+  const moved = axes.map((axis) => TURNED.indexOf(axis as 0 | 1 | 2 | 3));
+  return reshape(sum(images, moved), node.shape);
 }
 
 /** What is broadcast to images (N, C, H, W), as it is broadcast to (H, W, N, C). */

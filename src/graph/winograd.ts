@@ -36,8 +36,8 @@ const MOST_TRANSFORMS = 1 / 48;
 /** The least batch, for products of so many rows, and the largest image, for transforms are products with full matrices. */
 const LEAST_SAMPLES = 32;
 const LARGEST_IMAGE = 64;
-/** Most numbers in all transformed images of one operand, 36/16 times as many as in the images: 256 MiB. */
-const MOST_NUMBERS = 2 ** 26;
+/** Most numbers in all transformed images of one operand, 36/16 times as many as in the images: 128 MiB. */
+const MOST_NUMBERS = 2 ** 25;
 
 /** Sizes of a convolution of x (N, C, H, W) to y (N, O, H', W'). */
 interface Geometry {
@@ -51,8 +51,14 @@ export interface WinogradForm {
   readonly images: number;
   /** Whether the result is images, too. */
   readonly yieldsImages: boolean;
-  /** The node's value from its operands; images are (H, W, N, C) here, operands and result. */
-  build(operands: readonly SymbolicTensor[]): SymbolicTensor;
+  /** Numbers in the transformed x, where the node shares it with the convolution itself and it is kept from one to the other. */
+  readonly shared: number;
+  /**
+   * The node's value from its operands; images are (H, W, N, C) here, operands and result.
+   *
+   * @param apart whether what the node shares is computed again, in another order, which makes it a value of its own
+   */
+  build(operands: readonly SymbolicTensor[], apart?: boolean): SymbolicTensor;
 }
 
 /** How a node is computed by this algorithm; nothing where it is no convolution, in any of the three forms, or the algorithm does not suit it. */
@@ -66,8 +72,11 @@ export function winogradForm({
   if (dtype !== "float32") return undefined;
   const convolution = attributes as Convolution;
   const [first, second] = inputs;
-  const suited = (geometry: Geometry, kernel: readonly number[], form: Form, images: number) =>
-    suits(geometry, kernel) ? { images, yieldsImages: images === 1, build: form(geometry) } : undefined;
+  const suited = (geometry: Geometry, kernel: readonly number[], form: Form, images: number) => {
+    if (!suits(geometry, kernel)) return undefined;
+    const shared = images === 2 ? transformedPositions(geometry.y) * first.shape[1] : 0;
+    return { images, yieldsImages: images === 1, shared, build: form(geometry) };
+  };
   switch (operation.name) {
     case "convolution":
       return suited({ x: first.shape, y: shape, convolution }, second.shape.slice(2), convolve, 1);
@@ -87,14 +96,19 @@ function suits({ x, y, convolution }: Geometry, kernel: readonly number[]): bool
   const [, filters, ...positions] = y;
   const plain = [...strides, ...dilations, groups].every((count) => count === 1);
   if (!plain || kernel.some((taps) => taps !== TAPS) || padding.some((zeros) => zeros >= TAPS)) return false;
-  const tiles = tileCount(positions[0]) * tileCount(positions[1]);
+  const transformed = transformedPositions(y);
   return (
     1 / channels + 1 / filters <= MOST_TRANSFORMS &&
     samples >= LEAST_SAMPLES &&
     Math.max(...size) <= LARGEST_IMAGE &&
-    positions[0] * positions[1] >= (tiles * OUTPUTS ** 2) / 2 &&
-    tiles * PRODUCTS ** 2 * samples * Math.max(channels, filters) <= MOST_NUMBERS
+    samples * positions[0] * positions[1] >= (transformed / PRODUCTS ** 2) * (OUTPUTS ** 2 / 2) &&
+    transformed * Math.max(channels, filters) <= MOST_NUMBERS
   );
+}
+
+/** Numbers in a channel of transformed images, of the shape of the convolution's result. */
+function transformedPositions([samples, , height, width]: readonly number[]): number {
+  return samples * tileCount(height) * tileCount(width) * PRODUCTS ** 2;
 }
 
 type Form = (geometry: Geometry) => WinogradForm["build"];
@@ -122,9 +136,9 @@ const convolveTransposed: Form =
 /** The transpose as a map of w: from x (H, W, N, C) and y (H', W', N, O) to (O, C, 3, 3). */
 const filterProducts: Form =
   (geometry) =>
-  ([x, y]) => {
+  ([x, y], apart = false) => {
     const { rows, columns } = transforms(geometry);
-    const seen = toTiles(x, rows.fromImage, columns.fromImage);
+    const seen = (apart ? toTilesColumnsFirst : toTiles)(x, rows.fromImage, columns.fromImage);
     const cotangents = toTiles(y, rows.fromResult, columns.fromResult);
     const products = sum(matmul(seen, cotangents, { transposeA: true }), [0]);
     const [channels, filters] = products.shape.slice(-2);
@@ -140,6 +154,19 @@ function toTiles(images: SymbolicTensor, rows: SymbolicTensor, columns: Symbolic
   const tiles = rows.shape[0] / PRODUCTS;
   const across = (columns.shape[0] / PRODUCTS) * samples;
   return reshape(matmul(columns, lines), [tiles, PRODUCTS, PRODUCTS, across, channels]);
+}
+
+/** The same by the other order. */
+function toTilesColumnsFirst(
+  images: SymbolicTensor,
+  rows: SymbolicTensor,
+  columns: SymbolicTensor,
+): SymbolicTensor {
+  const [height, width, samples, channels] = images.shape;
+  const byColumns = matmul(columns, reshape(images, [height, width, samples * channels]));
+  const tiles = matmul(rows, reshape(byColumns, [height, columns.shape[0] * samples * channels]));
+  const across = (columns.shape[0] / PRODUCTS) * samples;
+  return reshape(tiles, [rows.shape[0] / PRODUCTS, PRODUCTS, PRODUCTS, across, channels]);
 }
 
 /** Back from tiles to images (H', W', N, O). */
