@@ -8,6 +8,7 @@
  * Fortran routines take addresses only, and after the declared arguments the length of every character argument.
  */
 import { loadKoffi } from "../foreign.ts";
+import { loadBlas } from "./openblas.ts";
 import type { NativeCall } from "./steps.ts";
 
 /** What `natgrad doctor` prints. */
@@ -59,8 +60,10 @@ interface NativeFunction {
   async(...values: unknown[]): void;
 }
 
-interface Library {
+/** A native library, as koffi opens it. */
+export interface Library {
   func(prototype: string): NativeFunction;
+  unload(): void;
 }
 
 type Discovery = { readonly lapack: Lapack } | { readonly reason: string; readonly misconfigured: boolean };
@@ -100,7 +103,7 @@ function discover(): Discovery {
   }
   if (wish) {
     try {
-      return { lapack: open(load, wish, process.env) };
+      return { lapack: open(load, wish, process) };
     } catch (error) {
       const reason = `NATGRAD_LAPACK=${wish} cannot be used: ${firstLine(error)} (name an OpenBLAS or LAPACK, or off)`;
       return unavailable(reason, true);
@@ -108,7 +111,7 @@ function discover(): Discovery {
   }
   for (const name of candidates(process.platform)) {
     try {
-      return { lapack: open(load, name, process.env) };
+      return { lapack: open(load, name, process) };
     } catch {
       // Not installed, or lacks a routine: the next one.
     }
@@ -144,8 +147,8 @@ function installHint(platform: string): string {
 }
 
 /** Opens a library and binds the routines; throws where it cannot be opened or one is missing. */
-function open(load: (path: string) => Library, path: string, environment: NodeJS.ProcessEnv): Lapack {
-  const library = load(path);
+function open(load: (path: string) => Library, path: string, process: NodeJS.Process): Lapack {
+  const { library, version } = loadBlas(load, path, process);
   const potrf = library.func("void dpotrf_(char *, int *, double *, int *, int *, size_t)");
   const potri = library.func("void dpotri_(char *, int *, double *, int *, int *, size_t)");
   const trtri = library.func("void dtrtri_(char *, char *, int *, double *, int *, int *, size_t, size_t)");
@@ -163,7 +166,7 @@ function open(load: (path: string) => Library, path: string, environment: NodeJS
   const orgqr = library.func(
     "void dorgqr_(int *, int *, int *, double *, int *, double *, double *, int *, int *)",
   );
-  const version = configureOpenBlas(library, environment);
+  if (version !== undefined && !process.env.OPENBLAS_NUM_THREADS) limitThreads(library);
   return {
     library: path,
     ...(version === undefined ? {} : { version }),
@@ -249,15 +252,8 @@ function call(routine: NativeFunction, values: unknown[], info: Int32Array, work
  * makes dpotrf at n = 128 take 0.13 ms instead of 0.07 and gains it nothing up to n = 2048; it saves a third of dsyevd at
  * n = 1024. A count that changed with n would make the bits depend on what else is running.
  */
-function configureOpenBlas(library: Library, environment: NodeJS.ProcessEnv): string | undefined {
-  try {
-    const setThreads = library.func("void openblas_set_num_threads(int)");
-    const configuration = library.func("const char *openblas_get_config()");
-    if (!environment.OPENBLAS_NUM_THREADS) setThreads(1);
-    return String(configuration()).trim();
-  } catch {
-    return undefined;
-  }
+function limitThreads(library: Library): void {
+  library.func("void openblas_set_num_threads(int)")(1);
 }
 
 function firstLine(error: unknown): string {
