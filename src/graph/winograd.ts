@@ -17,7 +17,7 @@
  * rows of C neighbours. `image-layout.ts` brings them into that form.
  *
  * The result is the same but for rounding, which the points decide: with 0, ±3/4, ±3/2, ∞ it is six times that of the plain sum, with the common
- * 0, ±1, ±2, ∞ twelve times (test/graph/winograd.test.ts has the bound).
+ * 0, ±1, ±2, ∞ twelve times (bench/winograd.ts measures it, test/graph/winograd.test.ts has the bound).
  */
 import { reshape, transpose } from "./arrange.ts";
 import type { Convolution } from "./convolution.ts";
@@ -32,7 +32,7 @@ const POINTS = [0, 0.75, -0.75, 1.5, -1.5];
 const PRODUCTS = OUTPUTS + TAPS - 1;
 
 /** Channels C and filters O must have 1/C + 1/O at most this: transforms grow with C + O, what they save with C·O. */
-const MOST_TRANSFORMS = 1 / 48;
+const MOST_TRANSFORMS = 1 / 56;
 /** The least batch, for products of so many rows, and the largest image, for transforms are products with full matrices. */
 const LEAST_SAMPLES = 32;
 const LARGEST_IMAGE = 64;
@@ -69,7 +69,7 @@ export function winogradForm({
   dtype,
   attributes,
 }: SymbolicTensor): WinogradForm | undefined {
-  if (dtype !== "float32") return undefined;
+  if (dtype !== "float32" || inputs.length !== 2) return undefined;
   const convolution = attributes as Convolution;
   const [first, second] = inputs;
   const suited = (geometry: Geometry, kernel: readonly number[], form: Form, images: number) => {
