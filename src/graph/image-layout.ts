@@ -209,7 +209,7 @@ const turnedMatrix = (matrix: SymbolicTensor) => apply(flattenOperation, [matrix
 
 /**
  * A matrix as it is, by an operator that ONNX Runtime does not look through: it would make the transposition between two reshapes one of four axes,
- * which takes ten times as long.
+ * which takes twenty times as long.
  */
 const flattenOperation: Operation<Record<string, never>> = {
   name: "flatten",
