@@ -29,8 +29,12 @@ interface Group {
   readonly convolved: Set<SymbolicTensor>;
 }
 
-/** Equivalent outputs in which convolutions that Winograd's algorithm suits are computed by it. */
-export function layOutImages(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
+/**
+ * Equivalent outputs in which convolutions that Winograd's algorithm suits are computed by it.
+ *
+ * @param mostShared numbers that they may keep between them
+ */
+export function layOutImages(outputs: readonly SymbolicTensor[], mostShared = MOST_SHARED): SymbolicTensor[] {
   const order = topologicalOrder(outputs);
   const forms = new Map<SymbolicTensor, WinogradForm>();
   for (const node of order) {
@@ -44,7 +48,8 @@ export function layOutImages(outputs: readonly SymbolicTensor[]): SymbolicTensor
     if (elements(foreign) + elements(readOutside) < elements(convolved))
       for (const node of nodes) turned.add(node);
   }
-  return rewrite(order, outputs, forms, turned);
+  const shared = [...forms.values()].reduce((total, form) => total + form.shared, 0);
+  return rewrite(order, outputs, forms, turned, shared > mostShared);
 }
 
 const elements = (nodes: Iterable<SymbolicTensor>) => [...nodes].reduce((total, { size }) => total + size, 0);
@@ -124,6 +129,7 @@ function rewrite(
   outputs: readonly SymbolicTensor[],
   forms: Forms,
   turned: ReadonlySet<SymbolicTensor>,
+  apart: boolean,
 ): SymbolicTensor[] {
   /** What has been computed so far, as it is traced and as (H, W, N, C): at least one of the two. */
   const [plain, positionsFirst] = [
@@ -138,7 +144,6 @@ function rewrite(
     if (!positionsFirst.has(node)) positionsFirst.set(node, turnOver(plain.get(node)!));
     return positionsFirst.get(node)!;
   };
-  const apart = [...forms.values()].reduce((total, { shared }) => total + shared, 0) > MOST_SHARED;
   for (const node of order) {
     const form = forms.get(node);
     if (form) {

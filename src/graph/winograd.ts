@@ -16,8 +16,8 @@
  * Images are (H, W, N, C) here: then a transform along H or W of all tiles is one product with a constant matrix, and every product has N·(tiles in a row)
  * rows of C neighbours. `image-layout.ts` brings them into that form.
  *
- * The result is the same but for rounding, which the points decide: with 0, ±3/4, ±3/2, ∞ it is six times that of the plain sum, with the common
- * 0, ±1, ±2, ∞ twelve times (bench/winograd.ts measures it, test/graph/winograd.test.ts has the bound).
+ * The result is the same but for rounding, which the points decide: with 0, ±3/4, ±3/2, ∞ it is five times that of ONNX Runtime's Conv, with the common
+ * 0, ±1, ±2, ∞ ten times (bench/winograd.ts measures it, test/graph/winograd.test.ts has the bound).
  */
 import { reshape, transpose } from "./arrange.ts";
 import type { Convolution } from "./convolution.ts";
@@ -223,11 +223,12 @@ function transform(
     }
   }
   const count = tiles * PRODUCTS;
+  const of = `${size} to ${outputs} after ${before}, next ${place(0, 1)}`;
   return {
-    fromImage: shared(count, size, (row, column) => inputs.get(`${row},${column}`) ?? 0),
-    toImage: shared(size, count, (row, column) => inputs.get(`${column},${row}`) ?? 0),
-    toResult: shared(outputs, count, (row, column) => results.get(`${column},${row}`) ?? 0),
-    fromResult: shared(count, outputs, (row, column) => results.get(`${row},${column}`) ?? 0),
+    fromImage: matrix(`Bᵀ ${of}`, count, size, (row, column) => inputs.get(`${row},${column}`) ?? 0),
+    toImage: matrix(`B ${of}`, size, count, (row, column) => inputs.get(`${column},${row}`) ?? 0),
+    toResult: matrix(`Aᵀ ${of}`, outputs, count, (row, column) => results.get(`${column},${row}`) ?? 0),
+    fromResult: matrix(`A ${of}`, count, outputs, (row, column) => results.get(`${row},${column}`) ?? 0),
   };
 }
 
@@ -237,8 +238,8 @@ function filterTransform(transposed: boolean): SymbolicTensor {
     evaluation(Math.floor(k / PRODUCTS), Math.floor(j / TAPS), TAPS) *
     evaluation(k % PRODUCTS, j % TAPS, TAPS);
   return transposed
-    ? shared(TAPS ** 2, PRODUCTS ** 2, (j, k) => entry(k, j))
-    : shared(PRODUCTS ** 2, TAPS ** 2, entry);
+    ? matrix("Gᵀ", TAPS ** 2, PRODUCTS ** 2, (j, k) => entry(k, j))
+    : matrix("G", PRODUCTS ** 2, TAPS ** 2, entry);
 }
 
 /** What the j-th of `count` coefficients adds to a polynomial at the k-th point: p^j, and at infinity the leading coefficient alone. */
@@ -262,17 +263,19 @@ function tileCount(outputs: number): number {
   return Math.ceil(outputs / OUTPUTS);
 }
 
-const constants = new Map<string, SymbolicTensor>();
+const matrices = new Map<string, SymbolicTensor>();
 
-/** A constant matrix, one and the same for equal entries, so that equal transforms are one node. */
-function shared(
+/** A constant matrix, under one name one and the same, so that equal transforms are one node. */
+function matrix(
+  name: string,
   rows: number,
   columns: number,
   entry: (row: number, column: number) => number,
 ): SymbolicTensor {
+  const known = matrices.get(name);
+  if (known) return known;
   const data = Array.from({ length: rows * columns }, (_, k) => entry(Math.floor(k / columns), k % columns));
-  const key = `${rows} ${data}`;
-  let matrix = constants.get(key);
-  if (!matrix) constants.set(key, (matrix = constant(data, [rows, columns], "float32")));
-  return matrix;
+  const made = constant(data, [rows, columns], "float32");
+  matrices.set(name, made);
+  return made;
 }

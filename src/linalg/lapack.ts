@@ -253,7 +253,11 @@ function call(routine: NativeFunction, values: unknown[], info: Int32Array, work
  * n = 1024. A count that changed with n would make the bits depend on what else is running.
  */
 function limitThreads(library: Library): void {
-  library.func("void openblas_set_num_threads(int)")(1);
+  try {
+    library.func("void openblas_set_num_threads(int)")(1);
+  } catch {
+    // A build for one thread.
+  }
 }
 
 function firstLine(error: unknown): string {

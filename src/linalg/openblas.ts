@@ -10,6 +10,9 @@ import type { Library } from "./lapack.ts";
 /** What OpenBLAS reads, when it is loaded, to be told which kernels to take. */
 const VARIABLE = "OPENBLAS_CORETYPE";
 
+/** The kernels that OpenBLAS takes when it knows no others. */
+const LAST_RESORT = /\bPrescott\b/;
+
 /** Instruction sets that kernels take for granted, the best kernels first. */
 const KERNELS = [
   { name: "SkylakeX", needs: ["avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"] },
@@ -24,7 +27,7 @@ const KERNELS = [
  * @returns none where those in use are not those of last resort
  */
 export function betterKernels(configuration: string, flags: ReadonlySet<string>): string | undefined {
-  if (!/\bPrescott\b/.test(configuration)) return undefined;
+  if (!/\bDYNAMIC_ARCH\b/.test(configuration) || !LAST_RESORT.test(configuration)) return undefined;
   return KERNELS.find(({ needs }) => needs.every((flag) => flags.has(flag)))?.name;
 }
 

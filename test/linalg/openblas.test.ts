@@ -19,6 +19,11 @@ describe("OpenBLAS's kernels", () => {
     assert.equal(betterKernels(FALLEN_BACK, flags("sse3 ssse3")), undefined);
     assert.equal(betterKernels(FALLEN_BACK, new Set()), undefined);
     assert.equal(betterKernels(FALLEN_BACK.replace("Prescott", "Zen"), flags(AVX512)), undefined);
+    assert.equal(
+      betterKernels(FALLEN_BACK.replace("DYNAMIC_ARCH ", ""), flags(AVX512)),
+      undefined,
+      "a build for one",
+    );
   });
 
   const { version = "" } = lapackInfo();
