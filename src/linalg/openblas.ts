@@ -51,10 +51,9 @@ export function loadBlas(load: (path: string) => Library, path: string, process:
     const again = load(path);
     const reloaded = configurationOf(again)!;
     // Where others hold the library, or in a worker, whose environment is its own, it is the same as before.
-    const taken = reloaded.includes(better);
-    const remark = taken
-      ? `kernels for ${better} by natgrad's choice`
-      : `${VARIABLE}=${better} would be faster`;
+    const remark = LAST_RESORT.test(reloaded)
+      ? `${VARIABLE}=${better} would be faster`
+      : "kernels by natgrad's choice";
     return { library: again, version: `${reloaded} (${remark}: this OpenBLAS does not know the processor)` };
   } finally {
     delete env[VARIABLE];
