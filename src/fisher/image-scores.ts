@@ -15,10 +15,8 @@
  * [Σ_t δ x̂, Σ_t δ], two numbers a channel, and is always taken in the first form.
  */
 import {
-  add,
   broadcastTo,
   concatenate,
-  matmul,
   mean,
   multiply,
   reshape,
@@ -30,9 +28,9 @@ import {
   unfold,
 } from "../graph/index.ts";
 import type { ConvolutionTap } from "../nn/index.ts";
-import { bytesPerElement, sizeOf } from "../tensor.ts";
 import type { GramForm } from "./convolution-cost.ts";
 import { type ConvolutionLayer, type ConvolutionLayout, convolutionRows } from "./convolution-scores.ts";
+import { patchSquares, patchSums } from "./patch-moments.ts";
 import { type LayerVector, vectorMatrix } from "./score-matrix.ts";
 import type { LayerScores } from "./scores.ts";
 
@@ -214,35 +212,19 @@ function byPositions(scores: ConvolutionScores): LinearForm {
     inputs: multiply(reshape(transpose(patches, [0, 3, 1, 2]), [samples * positions, features]), root),
     deltas: toRows(deltas),
     preactivations: toRows(scores.preactivations),
-    inputMoments: patchMoments(scores, root),
+    inputMoments: inputMoments(scores),
     scoreRows: sampleRows(scores),
   };
   return { linear, ...matrixForm(scores) };
 }
 
-/** Patches that are unfolded at a time, in bytes. */
-const PATCH_BYTES = 256 * 2 ** 20;
-
-/** Moments of all patches times a root, of as many samples at a time as leave the patches small. */
-function patchMoments({ inputs, deltas, kernel, convolution }: ConvolutionScores, root: number) {
-  const [samples, channels] = inputs.shape;
-  const positions = sizeOf(deltas.shape.slice(2));
-  const features = channels * sizeOf(kernel);
-  const bytes = positions * features * bytesPerElement(inputs.dtype);
-  const chunk = Math.max(1, Math.floor(PATCH_BYTES / bytes));
-  const squares: SymbolicTensor[] = [];
-  const sums: SymbolicTensor[] = [];
-  for (let start = 0; start < samples; start += chunk) {
-    const own = sliceAxis(inputs, 0, start, Math.min(samples, start + chunk));
-    const patches = transpose(unfold(own, kernel, convolution), [0, 3, 1, 2]);
-    const rows = reshape(patches, [-1, features]);
-    squares.push(matmul(rows, rows, { transposeA: true }));
-    sums.push(sum(rows, [0]));
-  }
-  const count = samples * positions;
+/** A and the mean row: Ω, and μ/√T. */
+function inputMoments({ inputs, deltas, kernel, convolution }: ConvolutionScores) {
+  const [, , height, width] = deltas.shape;
+  const windows = { images: inputs, kernel, output: [height, width], convolution } as const;
   return {
-    covariance: multiply(squares.reduce(add), root ** 2 / count),
-    mean: multiply(sums.reduce(add), root / count),
+    covariance: patchSquares(windows),
+    mean: multiply(patchSums(windows), 1 / Math.sqrt(height * width)),
   };
 }
 
