@@ -13,7 +13,7 @@
  * | ------------- | ---------------------------- | ---------------- |
  * | A, G          | averages of `kronecker.ts`   |                  |
  * | U_A, U_G      | slots of `eigenbasis.ts`     |                  |
- * | a, δ          | slots `inputs`, `deltas`     | (N, F), (M, O)   |
+ * | a, δ          | slots `inputs`, `deltas`     | (N, F), (M, O); of a convolution see `ekfac-scale.ts` |
  * | s             | average `scale`              | (O, F̄)           |
  * | Σ s           | average `scaleTotal`         | ()               |
  * | λ             | slot `damping`               | ()               |
@@ -23,19 +23,12 @@
  * old scale belongs to the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same
  * batches.
  */
-import { type LayerScores, squaredScores } from "../fisher/index.ts";
-import { add, divide, multiply, type SymbolicTensor, square, sum } from "../graph/index.ts";
+import type { LayerScores } from "../fisher/index.ts";
+import { add, divide, multiply, sum } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, SlotSymbols } from "./block.ts";
-import {
-  basisSlots,
-  gradientInBasis,
-  intoBasis,
-  outOfBasis,
-  refreshBasis,
-  rotate,
-  writeProducts,
-} from "./eigenbasis.ts";
+import type { CurvatureBlock } from "./block.ts";
+import { basisSlots, gradientInBasis, outOfBasis, refreshBasis, writeProducts } from "./eigenbasis.ts";
+import { keptForScale, squaredInBasis } from "./ekfac-scale.ts";
 import { decompositionBytes } from "./factorize.ts";
 import {
   checkKronecker,
@@ -77,7 +70,8 @@ function ekfacBlock(
   const { inputs, outputs } = factorOrders(layer);
   const { dtype } = layer.deltas;
   const squares = inputs ** 2 + outputs ** 2;
-  const rows = layer.inputs.size + layer.deltas.size;
+  const kept = keptForScale(layer);
+  const rows = Object.values(kept).reduce((total, { size }) => total + size, 0);
   const memoryBytes = bytesPerElement(dtype) * (3 * squares + 2 * inputs * outputs + rows);
   const bytes = [decompositionBytes(inputs), decompositionBytes(outputs)];
   checkMemory("ekfac", layer, memoryBytes + Math.max(...bytes), memoryLimit);
@@ -92,9 +86,7 @@ function ekfacBlock(
       memoryBytes,
     },
     borrowed: { workspace, bytes },
-    statistics: layer.scoreRows
-      ? { scoreRows: layer.scoreRows }
-      : { inputs: layer.inputs, deltas: layer.deltas },
+    statistics: kept,
     averages: factorAverages(layer),
     settled: {
       specs: { scale: { shape: [outputs, inputs], dtype }, scaleTotal: { shape: [], dtype } },
@@ -123,12 +115,4 @@ function ekfacBlock(
       return [outOfBasis(divide(rotated, add(slots.scale, slots.damping)), slots)];
     },
   };
-}
-
-/** Σ_q (U_Gᵀ S_q U_A)², (O, F̄), S_q the kept rows of S as matrices. */
-function squaredInBasis(layer: LayerScores, slots: SlotSymbols): SymbolicTensor {
-  if (!layer.scoreRows) {
-    return squaredScores(rotate({ ...layer, inputs: slots.inputs, deltas: slots.deltas }, slots)).weight;
-  }
-  return sum(square(intoBasis(slots.scoreRows, slots)), [0]);
 }

@@ -103,6 +103,34 @@ export function convolutionSum(layer: ConvolutionLayer): LayerVector {
   };
 }
 
+/** What row q of S_l = δ_qᵀ I_n is made of: patches I (N, T, F), of one group, and δ (r, N, O, T). */
+export function convolutionPositions(layer: ConvolutionLayer): {
+  readonly patches: SymbolicTensor;
+  readonly derivatives: SymbolicTensor;
+} {
+  const { kernel, convolution } = layer.layout;
+  const { images, derivatives } = unpacked(layer);
+  const samples = images.shape[0];
+  const patches = unfold(images, kernel, convolution);
+  return {
+    patches: reshape(transpose(patches, [0, 3, 1, 2]), [samples, patches.shape[3], patches.shape[2]]),
+    derivatives: reshape(derivatives, [layer.rowsPerSample, samples, derivatives.shape[1], -1]),
+  };
+}
+
+/** A convolution's layer on some of its samples, with all their rows. */
+export function someSamples(layer: ConvolutionLayer, start: number, end: number): ConvolutionLayer {
+  const { inputs, deltas, rowsPerSample } = layer;
+  const samples = inputs.shape[0];
+  const byDraw = reshape(deltas, [rowsPerSample, samples, -1]);
+  const own = sliceAxis(byDraw, 1, start, end);
+  return {
+    ...layer,
+    inputs: sliceAxis(inputs, 0, start, end),
+    deltas: reshape(own, [rowsPerSample * (end - start), -1]),
+  };
+}
+
 /** Σ_{t,t'} (I Iᵀ) ⊙ (δ δᵀ), for some samples at a time by all of them. */
 function gramOfTensors(layer: ConvolutionLayer): SymbolicTensor {
   const { kernel, convolution, output } = layer.layout;

@@ -195,7 +195,7 @@ function byMeans(scores: ConvolutionScores): LinearForm {
     inputs: reshape(mean(unfold(inputs, kernel, convolution), [3]), [samples, -1]),
     deltas: overPositions(deltas),
     preactivations: mean(scores.preactivations, [2, 3]),
-    scoreRows: sampleRows(scores),
+    whole: convolutionLayer(scores, "rows"),
   };
   return { linear, ...matrixForm(scores) };
 }
@@ -213,7 +213,7 @@ function byPositions(scores: ConvolutionScores): LinearForm {
     deltas: toRows(deltas),
     preactivations: toRows(scores.preactivations),
     inputMoments: inputMoments(scores),
-    scoreRows: sampleRows(scores),
+    whole: convolutionLayer(scores, "rows"),
   };
   return { linear, ...matrixForm(scores) };
 }

@@ -7,6 +7,12 @@ export {
   formCosts,
   type GramForm,
 } from "./convolution-cost.ts";
+export {
+  type ConvolutionLayer,
+  convolutionPositions,
+  convolutionRows,
+  someSamples,
+} from "./convolution-scores.ts";
 export * from "./fisher-type.ts";
 export * from "./image-scores.ts";
 export * from "./score-matrix.ts";

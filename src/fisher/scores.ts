@@ -32,7 +32,7 @@ import {
   vjp,
 } from "../graph/index.ts";
 import type { Forward, Likelihood, Tap } from "../nn/index.ts";
-import type { ConvolutionLayout } from "./convolution-scores.ts";
+import type { ConvolutionLayer, ConvolutionLayout } from "./convolution-scores.ts";
 import type { FisherType } from "./fisher-type.ts";
 import type { ConvolutionScores, ScaleScores } from "./image-scores.ts";
 
@@ -58,8 +58,8 @@ export interface LayerScores {
   readonly layout?: ConvolutionLayout;
   /** Moments of a (N, F), where they are to be had without a: (1/N) aᵀa and the mean of its rows. */
   readonly inputMoments?: { readonly covariance: SymbolicTensor; readonly mean: SymbolicTensor };
-  /** The rows of S as matrices, (M, O, F̄), where rows of a and δ are positions, of which several make one row of S. */
-  readonly scoreRows?: SymbolicTensor;
+  /** The convolution as it is, where rows of a and δ are its positions or their means, and so not what rows of S are made of. */
+  readonly whole?: ConvolutionLayer;
 }
 
 /** The scores of linear layers. */
