@@ -10,7 +10,8 @@
  * its result has O rows and k_h·k_w·C columns. The samples go in chunks, groups of the Conv, whose results are added up: a chunk stays in the cache
  * while it meets all shifts, and chunks are what threads share. bench/filter-products.ts compares the ways, docs/performance.md has the figures.
  *
- * Float64 has no Conv, few channels make runs too short, and a channel by itself is no matrix: there views of x are multiplied.
+ * Float64 has no Conv, few channels make runs too short, and a channel by itself is no matrix: there views of x are multiplied. So they are for filters
+ * of one element, which see one view.
  */
 import { formatShape } from "../tensor.ts";
 import { concatenate, reshape, slice, transpose } from "./arrange.ts";
@@ -57,6 +58,7 @@ const filterProductsOperation: Operation<FilterProducts> = {
   expand(node) {
     const { inputs, shape, dtype, attributes } = node;
     if (inputs[1].shape[1] === attributes.groups && shape[1] === 1) return depthwise(node);
+    if (attributes.kernel.every((length) => length === 1)) return pointwise(node);
     const reaches = reach(inputs[1], attributes).every((count) => count >= 1);
     if (dtype === "float32" && reaches && shape[1] >= LEAST_FOR_CONVOLUTION) return asConvolution(node);
     return shape[1] < LEAST_FOR_VIEWS ? fromPatches(node) : fromViews(node);
@@ -151,6 +153,22 @@ function fromViews({ inputs: [x, y], attributes, shape }: SymbolicTensor<FilterP
     return reshape(sum(matmul(grouped, shifted, { transposeB: true }), [0]), [outputs, perGroup, 1]);
   });
   return reshape(concatenate(parts, -1), shape);
+}
+
+/** One element: products of every sample, or where T is so small that those are more than twice what they are made of, one product of all. */
+function pointwise(node: SymbolicTensor<FilterProducts>): SymbolicTensor {
+  const { inputs, attributes, shape } = node;
+  const [x, y] = inputs;
+  const [samples, outputs, height, width] = y.shape;
+  const { groups, kernel } = attributes;
+  const [units, perGroup] = [outputs / groups, shape[1]];
+  if (samples === 1 || units * perGroup <= 2 * height * width * (units + perGroup)) return fromViews(node);
+  const [view] = shiftedViews(x, kernel, [height, width], attributes);
+  const [left, right] = [y, view].map((images) => {
+    const rows = transpose(byGroups(images, groups), [1, 2, 0, 3]);
+    return reshape(rows, [groups, rows.shape[1], samples * height * width]);
+  });
+  return reshape(matmul(left, right, { transposeB: true }), shape);
 }
 
 /** One channel a group, (C, 1, k_h, k_w): views of x times y, element by element, and no patches, which would be k_h·k_w times the image. */

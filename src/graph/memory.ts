@@ -127,7 +127,7 @@ function executionOrder(results: readonly SymbolicTensor[]): SymbolicTensor[] {
 }
 
 /** The node whose memory a node's value is in. */
-function storage(node: SymbolicTensor): SymbolicTensor {
+export function storage(node: SymbolicTensor): SymbolicTensor {
   let current = node;
   while (current.operation.name === "reshape" || current.operation.name === "flatten")
     current = current.inputs[0];
@@ -139,7 +139,8 @@ function operands({ inputs }: SymbolicTensor): SymbolicTensor[] {
   return [...new Set(inputs.map(storage))];
 }
 
-function isGiven(node: SymbolicTensor): boolean {
+/** Whether a node is an input or a constant. */
+export function isGiven(node: SymbolicTensor): boolean {
   return inputName(node) !== undefined || constantData(node) !== undefined;
 }
 

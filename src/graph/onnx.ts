@@ -1,7 +1,7 @@
 /** Lowering of symbolic tensors to an ONNX model. */
 import { type DType, formatShape, type TypedArray } from "../tensor.ts";
 import { checkInPlace } from "./in-place.ts";
-import { workingBytes } from "./memory.ts";
+import { isGiven, storage, workingBytes } from "./memory.ts";
 import {
   ELEMENT_TYPES,
   encodeModel,
@@ -91,14 +91,18 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
 
 /**
  * Optimizes, fuses and encodes a computation. The model's inputs are the input nodes that are still needed, in
- * order of first use; an input that the outputs do not depend on is gone.
+ * order of first use; an input that the outputs do not depend on is gone. An output that is a computed tensor in another
+ * shape is that tensor in the model, in its own shape: ONNX Runtime would copy it.
  *
  * @throws Error when an output cannot overwrite the input that it shall
  */
 export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}): OnnxModel {
   const names = Object.keys(outputs);
-  const results = rewrite(Object.values(outputs));
   const { inPlace = [] } = options;
+  const overwriting = new Set(inPlace.map(([name]) => name));
+  const results = rewrite(Object.values(outputs)).map((result, k) =>
+    overwriting.has(names[k]) ? result : unshaped(result),
+  );
   checkInPlace(new Map(names.map((name, k) => [name, results[k]])), inPlace);
   const emit = new OnnxEmitter(options);
   const emitted = new Map<SymbolicTensor, string>();
@@ -140,6 +144,12 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     ...{ bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs },
     ...{ flops, float64, inPlace, workingBytes: workingBytes(results) },
   };
+}
+
+/** What a reshape reads, where that is computed. */
+function unshaped(result: SymbolicTensor): SymbolicTensor {
+  const stored = storage(result);
+  return isGiven(stored) ? result : stored;
 }
 
 function declare(inputs: Map<string, OnnxValue>, value: OnnxValue): void {

@@ -10,14 +10,15 @@ const MISSING_ON_WEBGPU: ReadonlySet<string> = new Set(["LogSoftmax"]);
 /** A compiled computation. */
 export class Program {
   readonly inputs: readonly OnnxValue[];
+  /** As they were traced; the model may have them in another shape. */
   readonly outputs: readonly OnnxValue[];
   /** Estimated floating-point operations of one run. */
   readonly flops: number;
   readonly #session: Session;
 
-  constructor(model: OnnxModel, session: Session) {
+  constructor(model: OnnxModel, session: Session, outputs: NamedOutputs) {
     this.inputs = model.inputs;
-    this.outputs = model.outputs;
+    this.outputs = model.outputs.map((value) => ({ ...value, shape: outputs[value.name].shape }));
     this.flops = model.flops;
     this.#session = session;
   }
@@ -47,7 +48,7 @@ export async function compile(
   const missing = runtime.device === "webgpu" ? MISSING_ON_WEBGPU : undefined;
   const model = lowerToOnnx(outputs, { missing, inPlace });
   check?.(model);
-  return new Program(model, await runtime.load(model));
+  return new Program(model, await runtime.load(model), outputs);
 }
 
 /** Compiles, runs once and releases a computation. */

@@ -71,4 +71,61 @@ describe("derivatives with respect to filters", () => {
     assert.equal(types.filter((type) => type === "Conv").length, 1);
     assert.ok(!types.includes("Concat") && !types.includes("Slice"), types.join());
   });
+
+  const pointwise: [string, [channels: number, units: number, size: number], Convolution][] = [
+    ["a product of every sample", [4, 2, 4], { ...plain, padding: [0, 0, 0, 0] }],
+    ["one product of all samples", [12, 10, 1], { ...plain, padding: [0, 0, 0, 0] }],
+    ["one product of all samples, groups", [24, 20, 1], { ...plain, padding: [0, 0, 0, 0], groups: 2 }],
+    ["strides and groups", [4, 4, 5], { ...plain, padding: [0, 0, 0, 0], strides: [2, 2], groups: 2 }],
+    ["padding", [2, 3, 3], plain],
+  ];
+  for (const [name, [channels, units, size], layout] of pointwise) {
+    it(`of filters of one element, ${name}`, async () => {
+      const side = outputSize(size, 1, 0, layout);
+      const [x, y] = [
+        input("x", [3, channels, size, size], "float64"),
+        input("y", [3, units, side, side], "float64"),
+      ];
+      const feeds = Object.fromEntries(
+        [x, y].map(({ size: count }, k) => ["xy"[k], Array.from({ length: count }, () => random.normal())]),
+      );
+      const { products, each } = await run(
+        runtime,
+        { products: filterProducts(x, y, [1, 1], layout), each: filterProductsOfEach(x, y, [1, 1], layout) },
+        feeds,
+      );
+      const perGroup = channels / layout.groups;
+      const range = (count: number) => Array.from({ length: count }, (_, k) => k);
+      const pixel = (n: number, c: number, v: number, u: number) => {
+        const [row, column] = [
+          v * layout.strides[0] - layout.padding[0],
+          u * layout.strides[1] - layout.padding[1],
+        ];
+        const inside = Math.min(row, column) >= 0 && Math.max(row, column) < size;
+        return inside ? feeds.x[((n * channels + c) * size + row) * size + column] : 0;
+      };
+      const ofSample = (n: number) =>
+        range(units).flatMap((o) =>
+          range(perGroup).map((c) => {
+            const channel = Math.floor(o / (units / layout.groups)) * perGroup + c;
+            const terms = range(side * side).map((at) => {
+              return (
+                feeds.y[(n * units + o) * side * side + at] *
+                pixel(n, channel, Math.floor(at / side), at % side)
+              );
+            });
+            return terms.reduce((total, term) => total + term);
+          }),
+        );
+      const expected = range(3).map(ofSample);
+      const bound = { relative: 1e-12, absolute: 1e-12 };
+      assertClose(each.data, expected.flat(), "of each", bound);
+      assertClose(
+        products.data,
+        expected[0].map((_, k) => expected[0][k] + expected[1][k] + expected[2][k]),
+        "sum",
+        bound,
+      );
+    });
+  }
 });

@@ -67,6 +67,20 @@ describe("outputs", () => {
     assert.deepEqual(operators(lowerToOnnx({ y, again: y })), ["Tanh", "Identity"]);
   });
 
+  it("in another shape than they are computed in cost no copy", async () => {
+    const y = tanh(x);
+    const row = reshape(y, [1, 2]);
+    const outputs = { row, column: reshape(reshape(row, [2]), [2, 1]), given: reshape(x, [1, 2]) };
+    assert.deepEqual(operators(lowerToOnnx({ row })), ["Tanh"]);
+    assert.deepEqual(operators(lowerToOnnx({ row, more: add(row, 1) })), ["Tanh", "Reshape", "Add"]);
+    assert.deepEqual(operators(lowerToOnnx(outputs)), ["Tanh", "Identity", "Reshape"]);
+    const results = await run(runtime, outputs, values);
+    const shapes = Object.entries(results).map(([name, { shape }]) => [name, shape]);
+    assert.deepEqual(Object.fromEntries(shapes), { row: [1, 2], column: [2, 1], given: [1, 2] });
+    assertClose(results.column.data, [Math.tanh(0.5), Math.tanh(-1)], "column");
+    assert.deepEqual([...results.given.data], values.x);
+  });
+
   it("keep shape and dtype, int32, bool and rank 0 included", async () => {
     const count = input("count", [2, 1], "int32");
     const flag = input("flag", [1], "bool");
