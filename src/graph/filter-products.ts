@@ -13,7 +13,7 @@
  * Float64 has no Conv, few channels make runs too short, and a channel by itself is no matrix: there views of x are multiplied. So they are for filters
  * of one element, which see one view.
  */
-import { formatShape } from "../tensor.ts";
+import { formatShape, sizeOf } from "../tensor.ts";
 import { concatenate, reshape, slice, transpose } from "./arrange.ts";
 import {
   type Convolution,
@@ -34,9 +34,10 @@ const LEAST_FOR_CONVOLUTION = 4;
 /** With fewer channels in a group, products with a single view have too few columns. */
 const LEAST_FOR_VIEWS = 16;
 
-/** Most chunks that a batch's samples are cut into, and the least positions in one: with fewer, adding up the chunks would cost as much as they do. */
+/** Most chunks that a batch's samples are cut into, the least positions in one, with fewer of which adding up the chunks would cost as much as they do, and most bytes of all chunks' results. */
 const MOST_CHUNKS = 16;
 const CHUNK_POSITIONS = 512;
+const CHUNKS_BYTES = 2 ** 27;
 
 interface FilterProducts extends Convolution {
   readonly kernel: Pair;
@@ -107,7 +108,7 @@ function asConvolution({
   const [samples, channels, ...size] = x.shape;
   const [, outputs, rows, columns] = y.shape;
   const [perGroup, units] = [channels / groups, outputs / groups];
-  const chunks = chunkCount(samples, rows * columns);
+  const chunks = chunkCount(samples, rows * columns, 4 * sizeOf(shape));
 
   const reached = reach(y, attributes);
   const [height, width] = size.map((count, axis) => Math.min(count, reached[axis]));
@@ -133,11 +134,10 @@ function asConvolution({
 }
 
 /** The largest divisor of the number of samples that the limits above allow. */
-function chunkCount(samples: number, positions: number): number {
-  let chunks = Math.max(
-    1,
-    Math.min(MOST_CHUNKS, samples, Math.floor((samples * positions) / CHUNK_POSITIONS)),
-  );
+function chunkCount(samples: number, positions: number, resultBytes: number): number {
+  const byPositions = Math.floor((samples * positions) / CHUNK_POSITIONS);
+  const byBytes = Math.floor(CHUNKS_BYTES / resultBytes);
+  let chunks = Math.max(1, Math.min(MOST_CHUNKS, samples, byPositions, byBytes));
   while (samples % chunks !== 0) chunks--;
   return chunks;
 }
