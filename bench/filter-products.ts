@@ -1,8 +1,8 @@
 /**
- * Ways to compute the derivative of a convolution with respect to its filters, as src/graph/filter-products.ts chooses among them: 3 × 3 filters,
- * padded by 1, float32, the least of several runs. On a busy machine the processors' time with one thread is what can be compared.
+ * Ways to compute the derivative of a convolution with respect to its filters, as src/graph/filter-products.ts chooses among them: square filters of
+ * an odd number of elements a side, padded so that images keep their size, float32, the least of several runs. On a busy machine the processors' time with one thread is what can be compared.
  *
- * Usage: node --import tsx bench/filter-products.ts [CHANNELS] [FILTERS] [SIZE] [SAMPLES] [THREADS]
+ * Usage: node --import tsx bench/filter-products.ts [CHANNELS] [FILTERS] [SIZE] [SAMPLES] [THREADS] [SIDE]
  */
 import {
   concatenate,
@@ -20,23 +20,25 @@ import {
 import { compile, openRuntime } from "../src/runtime/index.ts";
 import { allocate, sizeOf } from "../src/tensor.ts";
 
-const [channels = 128, filters = 128, size = 28, samples = 128, threads = 2] = process.argv
+const [channels = 128, filters = 128, size = 28, samples = 128, threads = 2, side = 3] = process.argv
   .slice(2)
   .map(Number);
 const RUNS = 10;
-const KERNEL = [3, 3] as const;
-const same = { strides: [1, 1], dilations: [1, 1], padding: [1, 1, 1, 1], groups: 1 } as const;
+const KERNEL = [side, side] as const;
+const around = (side - 1) / 2;
+const padding = [around, around, around, around] as const;
+const same = { strides: [1, 1], dilations: [1, 1], padding, groups: 1 } as const;
 
-/** x (N, C, H, W), y (N, O, H, W) and filters (O, C, 3, 3); the products have the filters' shape. */
+/** x (N, C, H, W), y (N, O, H, W) and filters (O, C, k, k); the products have the filters' shape. */
 type Form = (x: SymbolicTensor, y: SymbolicTensor, filters: SymbolicTensor) => SymbolicTensor;
 
 const flat = (images: SymbolicTensor) => reshape(images, [samples, images.shape[1], size * size]);
 
 /** x as the window's elements see it. */
 function views(x: SymbolicTensor): SymbolicTensor[] {
-  const padded = pad(x, [0, 0, 1, 1], [0, 0, 1, 1]);
-  return Array.from({ length: 9 }, (_, element) => {
-    const [row, column] = [Math.floor(element / 3), element % 3];
+  const padded = pad(x, [0, 0, around, around], [0, 0, around, around]);
+  return Array.from({ length: side ** 2 }, (_, element) => {
+    const [row, column] = [Math.floor(element / side), element % side];
     return slice(padded, [0, 0, row, column], [samples, channels, row + size, column + size]);
   });
 }
@@ -54,13 +56,21 @@ const forms: Record<string, Form> = {
     const patches = concatenate(views(x).map(flat), 1);
     return sum(matmul(flat(y), patches, { transposeB: true }), [0]);
   },
+  "one product with all patches of all samples": (x, y) => {
+    const rows = (images: SymbolicTensor) => {
+      const byChannel = transpose(flat(images), [1, 0, 2]);
+      return reshape(byChannel, [images.shape[1], samples * size * size]);
+    };
+    const all = concatenate(views(x).map(rows), 0);
+    return matmul(rows(y), all, { transposeB: true });
+  },
   "a convolution of every channel, samples as channels": (x, y) =>
     convolve(transpose(x, [1, 0, 2, 3]), transpose(y, [1, 0, 2, 3]), same),
   "the convolution itself, as many operations": (x, _, w) => convolve(x, w, same),
 };
 
 const runtime = await openRuntime({ threads });
-const gigaflops = (2 * 9 * samples * channels * filters * size ** 2) / 1e9;
+const gigaflops = (2 * side ** 2 * samples * channels * filters * size ** 2) / 1e9;
 const shapes = {
   x: [samples, channels, size, size],
   y: [samples, filters, size, size],

@@ -23,11 +23,12 @@ const result = await measure(JSON.parse(process.argv[2]) as ImageRequest).catch(
 console.log(JSON.stringify(result));
 
 async function measure(request: ImageRequest): Promise<ImageResult> {
-  const { network, method, batchSize, steps, memoryLimit } = request;
+  const { network, method, batchSize, steps, refreshEvery, memoryLimit } = request;
+  const optimizer = createOptimizer(method, refreshEvery === undefined ? {} : { refreshEvery });
   const { training } = await loadDataset("cifar10", { rows: batchSize * steps });
   const trainer = await createTrainer({
     ...{ model: networks[network](), inputShape: training.inputs.shape.slice(1), likelihood: categorical() },
-    ...{ optimizer: createOptimizer(method, {}), batchSize, memoryLimit },
+    ...{ optimizer, batchSize, memoryLimit },
   });
   await trainer.prepare();
   const seconds: number[] = [];

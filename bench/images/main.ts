@@ -18,6 +18,7 @@ interface CommandLine {
   readonly method: readonly string[];
   readonly batchSize: number;
   readonly steps: number;
+  readonly refreshEvery?: number;
   readonly memoryLimit?: number;
   readonly json?: true;
 }
@@ -30,6 +31,7 @@ const options = new Command("npm run bench:images --")
   .option("--method <names>", "see natgrad methods", list, defaultMethods)
   .option("--batch-size <n>", "samples a step", count, 128)
   .option("--steps <n>", "steps of each combination, the first not timed", count, 10)
+  .option("--refresh-every <n>", "steps between refreshes of the curvature (default: the method's)", count)
   .option(
     "--memory-limit <GiB>",
     "what a step may take (default: two thirds of what the machine has left)",
@@ -52,9 +54,9 @@ const load = describeLoad();
 if (load) note(load);
 for (const network of options.network) {
   for (const method of options.method) {
-    const { batchSize, steps, memoryLimit } = options;
+    const { batchSize, steps, refreshEvery, memoryLimit } = options;
     const limit = memoryLimit === undefined ? undefined : memoryLimit * 2 ** 30;
-    const result = run({ network, method, batchSize, steps, memoryLimit: limit });
+    const result = run({ network, method, batchSize, steps, refreshEvery, memoryLimit: limit });
     if (options.json) console.log(JSON.stringify({ network, method, batchSize, ...result }));
     note(`${network} ${method}: ${describe(result)}`);
     table.push([network, method, ...cells(result)]);

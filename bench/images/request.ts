@@ -15,6 +15,8 @@ export interface ImageRequest {
   readonly method: string;
   readonly batchSize: number;
   readonly steps: number;
+  /** Steps between refreshes; the method's own default where left out. */
+  readonly refreshEvery?: number;
   /** Bytes; the library's own default where left out. */
   readonly memoryLimit?: number;
 }
