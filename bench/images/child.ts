@@ -14,6 +14,9 @@ import {
 } from "../../src/index.ts";
 import { type ImageRequest, type ImageResult, networks } from "./request.ts";
 
+/** Seconds after which a step is worth a line while others run. */
+const SLOW = 10;
+
 const result = await measure(JSON.parse(process.argv[2]) as ImageRequest).catch(
   (error: Error): ImageResult => {
     if (error instanceof UsageError) return { status: error.message };
@@ -36,7 +39,10 @@ async function measure(request: ImageRequest): Promise<ImageResult> {
   for (const batch of batches(training, { batchSize, random: new Random(0) })) {
     const start = performance.now();
     const outcome = await trainer.step(batch);
-    seconds.push((performance.now() - start) / 1000);
+    const taken = (performance.now() - start) / 1000;
+    seconds.push(taken);
+    if (taken > SLOW)
+      console.error(`${network} ${method}: step ${seconds.length} of ${steps}, ${taken.toFixed(1)} s`);
     if (!outcome.accepted) status = outcome.status;
   }
   const [firstSeconds, ...later] = seconds;
