@@ -26,8 +26,11 @@ export interface Evaluation {
 
 /** Most rows that one run of the program takes; the last ones are filled up with copies of the first row. */
 const MOST_ROWS = 1024;
-/** Bytes of the largest activation of one run: networks on images take fewer rows at a time. */
-const LARGEST_ACTIVATION = 64 * 2 ** 20;
+/**
+ * Bytes of the largest activation of one run: networks on images take fewer rows at a time. Of so much, Winograd's algorithm still transforms
+ * images, to 2.25 times that (`src/graph/winograd.ts`).
+ */
+const LARGEST_ACTIVATION = 56 * 2 ** 20;
 
 /** Runs a model over datasets of any length, in chunks of one size. */
 export class Evaluator {

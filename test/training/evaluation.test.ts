@@ -35,15 +35,16 @@ describe("evaluation", () => {
     new Evaluator({ ...problem, likelihood: categorical() } as Problem, new DoubleBuffer(new Map()))
       .rowsAtOnce;
 
-  it("takes as many images at once as 64 MiB for the largest activation allow", () => {
+  it("takes as many images at once as 56 MiB for the largest activation allow", () => {
     const table = sequential([dense(1000), dense(10)]).build([784]);
     assert.equal(rowsOf({ model: table, dtype: "float64" }), 1024);
     const pixels = 28 * 28 * 128;
     const images = threeC1F().build([1, 28, 28]);
-    assert.equal(rowsOf({ model: images, dtype: "float32" }), Math.floor(2 ** 26 / (4 * pixels)));
-    assert.equal(rowsOf({ model: images, dtype: "float64" }), Math.floor(2 ** 26 / (8 * 9 * pixels))); // unfolded
+    const limit = 56 * 2 ** 20;
+    assert.equal(rowsOf({ model: images, dtype: "float32" }), Math.floor(limit / (4 * pixels)));
+    assert.equal(rowsOf({ model: images, dtype: "float64" }), Math.floor(limit / (8 * 9 * pixels))); // unfolded
     const deep = wideResNet({ depth: 10, widen: 4 }).build([3, 32, 32]);
-    assert.equal(rowsOf({ model: deep, dtype: "float32" }), 256);
+    assert.equal(rowsOf({ model: deep, dtype: "float32" }), 224);
   });
 
   describe("in several pieces", () => {
@@ -64,7 +65,7 @@ describe("evaluation", () => {
 
     it("gives every image what it has alone, without noise and by the running statistics", async () => {
       const logits = await trainer.predict(examples.inputs);
-      for (const row of [0, 166, 167, samples - 1]) {
+      for (const row of [0, 145, 146, samples - 1]) {
         const data = examples.inputs.data.slice(row * 784, (row + 1) * 784);
         const alone = await trainer.predict({ shape: [1, 1, 28, 28], data });
         for (let c = 0; c < 3; c++)
