@@ -9,6 +9,7 @@ import {
   categorical,
   createOptimizer,
   createTrainer,
+  findMethod,
   loadDataset,
   Random,
 } from "../../src/index.ts";
@@ -27,7 +28,8 @@ console.log(JSON.stringify(result));
 
 async function measure(request: ImageRequest): Promise<ImageResult> {
   const { network, method, batchSize, steps, refreshEvery, memoryLimit } = request;
-  const optimizer = createOptimizer(method, refreshEvery === undefined ? {} : { refreshEvery });
+  const refreshes = refreshEvery !== undefined && findMethod(method).options.includes("refreshEvery");
+  const optimizer = createOptimizer(method, refreshes ? { refreshEvery } : {});
   const { training } = await loadDataset("cifar10", { rows: batchSize * steps });
   const trainer = await createTrainer({
     ...{ model: networks[network](), inputShape: training.inputs.shape.slice(1), likelihood: categorical() },

@@ -31,7 +31,11 @@ const options = new Command("npm run bench:images --")
   .option("--method <names>", "see natgrad methods", list, defaultMethods)
   .option("--batch-size <n>", "samples a step", count, 128)
   .option("--steps <n>", "steps of each combination, the first not timed", count, 10)
-  .option("--refresh-every <n>", "steps between refreshes of the curvature (default: the method's)", count)
+  .option(
+    "--refresh-every <n>",
+    "steps between refreshes, of methods that have such (default: their own)",
+    count,
+  )
   .option(
     "--memory-limit <GiB>",
     "what a step may take (default: two thirds of what the machine has left)",

@@ -18,7 +18,7 @@ import {
   transpose,
   unfold,
 } from "../graph/index.ts";
-import { bytesPerElement } from "../tensor.ts";
+import { bytesPerElement, type FloatDType } from "../tensor.ts";
 import { distanceCost, squaresByDistance } from "./patch-distances.ts";
 
 /** What the windows of a convolution of one group see. */
@@ -34,10 +34,10 @@ export interface Windows {
 /** Patches that are unfolded at a time, in bytes. */
 const PATCH_BYTES = 256 * 2 ** 20;
 
-/** With fewer channels, products of two of them are too narrow to gain much. */
-const LEAST_CHANNELS = 8;
+/** With fewer channels, products of two of them are too narrow to gain much; in float64 they would be made of patches. */
+const LEAST_CHANNELS = { float32: 8, float64: 16 };
 
-/** With more, of windows beyond 3 × 3 or 5 × 5 elements, a program has thousands of nodes and takes seconds to load. */
+/** With more, a program has thousands of nodes and takes seconds to load. 3 × 3 windows padded by 1 have 9, without padding 42, 5 × 5 ones padded by 2 42, by less or larger ones over 100. */
 const MOST_RECTANGLES = 50;
 
 /** Ω, (F, F). */
@@ -45,11 +45,11 @@ export function patchSquares(windows: Windows): SymbolicTensor {
   return distancesAreCheaper(windows) ? squaresByDistance(windows) : squaresOfPatches(windows);
 }
 
-/** Whether products by distances are at most half of those of patches; they need their blocks put together. */
+/** Whether windows lie one pixel apart, channels are many, rectangles few, and products at most half of those of patches: blocks have to be put together, too. */
 export function distancesAreCheaper(windows: Windows): boolean {
   const { images, kernel, output, convolution } = windows;
   const apart = convolution.strides.some((stride) => stride > 1);
-  if (apart || images.shape[1] < LEAST_CHANNELS) return false;
+  if (apart || images.shape[1] < LEAST_CHANNELS[images.dtype as FloatDType]) return false;
   const { products, rectangles } = distanceCost(windows);
   const ofPatches = output[0] * output[1] * (kernel[0] * kernel[1]) ** 2;
   return rectangles <= MOST_RECTANGLES && 2 * products <= ofPatches;

@@ -13,7 +13,7 @@
  * Float64 has no Conv, few channels make runs too short, and a channel by itself is no matrix: there views of x are multiplied. So they are for filters
  * of one element, which see one view.
  */
-import { formatShape, sizeOf } from "../tensor.ts";
+import { formatShape } from "../tensor.ts";
 import { concatenate, reshape, slice, transpose } from "./arrange.ts";
 import {
   type Convolution,
@@ -34,7 +34,7 @@ const LEAST_FOR_CONVOLUTION = 4;
 /** With fewer channels in a group, products with a single view have too few columns. */
 const LEAST_FOR_VIEWS = 16;
 
-/** Most chunks that a batch's samples are cut into, the least positions in one, with fewer of which adding up the chunks would cost as much as they do, and most bytes of all chunks' results. */
+/** Most chunks that a batch's samples are cut into; the least positions in one, with fewer of which adding up would cost as much as they do; most bytes of all their results. */
 const MOST_CHUNKS = 16;
 const CHUNK_POSITIONS = 512;
 const CHUNKS_BYTES = 2 ** 27;
@@ -108,7 +108,8 @@ function asConvolution({
   const [samples, channels, ...size] = x.shape;
   const [, outputs, rows, columns] = y.shape;
   const [perGroup, units] = [channels / groups, outputs / groups];
-  const chunks = chunkCount(samples, rows * columns, 4 * sizeOf(shape));
+  const span = dilations[1] * (kernel[1] - 1) + 1;
+  const chunks = chunkCount(samples, rows * columns, 4 * outputs * kernel[0] * span * perGroup);
 
   const reached = reach(y, attributes);
   const [height, width] = size.map((count, axis) => Math.min(count, reached[axis]));
@@ -127,7 +128,6 @@ function asConvolution({
       groups: groups * chunks,
     },
   );
-  const span = dilations[1] * (kernel[1] - 1) + 1;
   const total = sum(reshape(products, [groups, chunks, units, kernel[0], span, perGroup]), [1]);
   const kept = slice(total, [0, 0, 0, 0, 0], total.shape, [1, 1, 1, dilations[1], 1]);
   return reshape(transpose(kept, [0, 1, 4, 2, 3]), shape);

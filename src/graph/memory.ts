@@ -25,11 +25,19 @@ export function peakBytes(outputs: readonly SymbolicTensor[]): number {
   return workingBytes(rewrite(outputs));
 }
 
-/** Bytes that an arena takes for the intermediate results of a computation in the form in which it is lowered. */
-export function workingBytes(results: readonly SymbolicTensor[]): number {
+/**
+ * Bytes that an arena takes for the intermediate results of a computation in the form in which it is lowered.
+ *
+ * @param copied results that lie in the arena, too, for ONNX Runtime copies them to outputs
+ */
+export function workingBytes(
+  results: readonly SymbolicTensor[],
+  copied: ReadonlySet<SymbolicTensor> = new Set(),
+): number {
   const arena = new ArenaModel();
   const order = executionOrder(deepestFirst(results));
-  const buffers = planBuffers(order, new Set(results.map(storage)));
+  const bound = results.map(storage).filter((node) => !copied.has(node));
+  const buffers = planBuffers(order, new Set(bound));
   const all = order.reduce((total, node) => total + bytesOf(node), 0);
   for (let run = 0; run < (all > SMALL ? RUNS : 1); run++) runIn(arena, order.length, buffers);
   return arena.taken;

@@ -92,7 +92,7 @@ export type NamedOutputs = Readonly<Record<string, SymbolicTensor>>;
 /**
  * Optimizes, fuses and encodes a computation. The model's inputs are the input nodes that are still needed, in
  * order of first use; an input that the outputs do not depend on is gone. An output that is a computed tensor in another
- * shape is that tensor in the model, in its own shape: ONNX Runtime would copy it.
+ * shape is that tensor in the model, in its own shape, for ONNX Runtime would copy it; all but those that overwrite an input.
  *
  * @throws Error when an output cannot overwrite the input that it shall
  */
@@ -111,6 +111,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
   results.forEach((result, k) => {
     outputsOf.set(result, [...(outputsOf.get(result) ?? []), names[k]]);
   });
+  const copied = new Set(results.filter((result) => result !== storage(result)).map(storage));
   let flops = 0;
   let float64 = false;
 
@@ -124,6 +125,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
     const named = outputsOf.get(node) ?? [];
     if (named.length > 0 && isRenumbered(lowered, emit.producers)) {
       lowered = emit.node("Reshape", [lowered, emit.integers(node.shape)]);
+      copied.add(node);
     }
     emitted.set(node, lowered);
     // Here and not after all other nodes, where it would be run first.
@@ -142,7 +144,7 @@ export function lowerToOnnx(outputs: NamedOutputs, options: LoweringOptions = {}
   };
   return {
     ...{ bytes: encodeModel(graph), inputs: graph.inputs, outputs: graph.outputs },
-    ...{ flops, float64, inPlace, workingBytes: workingBytes(results) },
+    ...{ flops, float64, inPlace, workingBytes: workingBytes(results, copied) },
   };
 }
 

@@ -27,8 +27,8 @@ export interface Evaluation {
 /** Most rows that one run of the program takes; the last ones are filled up with copies of the first row. */
 const MOST_ROWS = 1024;
 /**
- * Bytes of the largest activation of one run: networks on images take fewer rows at a time. Of so much, Winograd's algorithm still transforms
- * images, to 2.25 times that (`src/graph/winograd.ts`).
+ * Bytes of the largest activation of one run: networks on images take fewer rows at a time. Winograd's algorithm still
+ * transforms images of so much, to 2.25 times that at best (`src/graph/winograd.ts`).
  */
 const LARGEST_ACTIVATION = 56 * 2 ** 20;
 

@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { keptForScale, squaredInBasis } from "../../src/curvature/ekfac-scale.ts";
 import { type ConvolutionScores, linearForm, sampleRows } from "../../src/fisher/index.ts";
-import { concatenate, input, matmul, type SymbolicTensor, square, sum } from "../../src/graph/index.ts";
+import {
+  type Convolution,
+  concatenate,
+  input,
+  matmul,
+  outputSize,
+  type SymbolicTensor,
+  square,
+  sum,
+} from "../../src/graph/index.ts";
 import { Random } from "../../src/random.ts";
 import { evaluate } from "../../src/runtime/program.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
@@ -26,6 +35,8 @@ interface Plan {
   readonly samples: number;
   readonly draws?: number;
   readonly bias?: boolean;
+  /** Strides, padding and dilations that differ from one, zero and one. */
+  readonly apart?: true;
 }
 
 function scoresOf({
@@ -36,14 +47,18 @@ function scoresOf({
   samples,
   draws = 1,
   bias = true,
+  apart,
 }: Plan): ConvolutionScores {
-  const side = size - kernel + 1;
-  const deltas = input("deltas", [draws * samples, units, side, side], "float64");
+  const convolution: Convolution = apart
+    ? { strides: [2, 1], padding: [1, 0, 2, 1], dilations: [1, 2], groups: 1 }
+    : { strides: [1, 1], padding: [0, 0, 0, 0], dilations: [1, 1], groups: 1 };
+  const output = ([0, 1] as const).map((axis) => outputSize(size, kernel, axis, convolution));
+  const deltas = input("deltas", [draws * samples, units, ...output], "float64");
   return {
     ...{ kind: "convolution", layer: "0", weight: "0.weight", biasInput: 1, deltas, preactivations: deltas },
     ...{ bias: bias ? "0.bias" : undefined, rowsPerSample: draws, kernel: [kernel, kernel] },
     inputs: input("images", [samples, channels, size, size], "float64"),
-    convolution: { strides: [1, 1], padding: [0, 0, 0, 0], dilations: [1, 1], groups: 1 },
+    convolution,
   };
 }
 
@@ -61,6 +76,11 @@ const cases: readonly [name: string, slots: string, plan: Plan][] = [
     "positions without a bias",
     "deltas,inputs",
     { channels: 4, units: 9, size: 4, kernel: 3, samples: 5, bias: false },
+  ],
+  [
+    "positions apart",
+    "deltas,inputs",
+    { channels: 4, units: 20, size: 5, kernel: 2, samples: 4, apart: true },
   ],
 ];
 

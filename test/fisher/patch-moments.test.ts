@@ -124,16 +124,25 @@ describe("second moments of patches", () => {
   });
 
   it("are the same in float32 as in float64", async () => {
-    const plan = { ...same, samples: 12, channels: 8, size: [20, 20] } as const;
-    const images = normal(new Random(3), [12, 8, 20, 20]);
-    const single = await evaluate(
-      runtime,
-      { squares: squaresByDistance(windowsOf(plan, "float32")) },
-      { images: { ...images, data: Float32Array.from(images.data as Float64Array) } },
-    );
-    const double = await evaluate(runtime, { squares: squaresOfPatches(windowsOf(plan)) }, { images });
-    const scale = Number(double.squares.data[0]);
-    assertClose(single.squares.data, double.squares.data, "squares", { relative: 0, absolute: 1e-6 * scale });
+    const wide: fc.Arbitrary<Plan> = plans.map((plan) => ({ ...plan, channels: plan.channels + 3 }));
+    const compare = async (plan: Plan) => {
+      const images = normal(new Random(plan.seed), windowsOf(plan).images.shape);
+      const single = await evaluate(
+        runtime,
+        { squares: squaresByDistance(windowsOf(plan, "float32")) },
+        { images: { ...images, data: Float32Array.from(images.data as Float64Array) } },
+      );
+      const double = await evaluate(runtime, { squares: squaresOfPatches(windowsOf(plan)) }, { images });
+      const scale = (double.squares.data as Float64Array).reduce((most, value) => Math.max(most, value));
+      assertClose(single.squares.data, double.squares.data, "squares", {
+        relative: 0,
+        absolute: 2e-6 * scale,
+      });
+    };
+    await fc.assert(fc.asyncProperty(wide, compare), { numRuns: 40, seed: 7 });
+    await compare({ ...same, samples: 12, channels: 8, size: [20, 20], seed: 3 });
+    // Wide enough for Winograd's algorithm, and for products of three by three distances.
+    await compare({ ...same, samples: 32, channels: 112, size: [8, 8], kernel: [3, 2], seed: 4 });
   });
 
   it("3 × 3 windows padded by one take less than a fifth of the products of patches, in nine rectangles", () => {
@@ -152,6 +161,8 @@ describe("second moments of patches", () => {
     assert.ok(!distancesAreCheaper({ ...apart, output: [16, 16] }), "strides");
     assert.ok(!distancesAreCheaper(windowsOf({ ...same, kernel: [1, 1], padding: [0, 0, 0, 0] })), "1 × 1");
     assert.ok(!distancesAreCheaper(windowsOf({ ...same, channels: 3 })), "few channels");
+    assert.ok(distancesAreCheaper(windowsOf({ ...same, channels: 8 }, "float32")), "8 channels, float32");
+    assert.ok(!distancesAreCheaper(windowsOf({ ...same, channels: 8 }, "float64")), "8 channels, float64");
     assert.ok(!distancesAreCheaper(windowsOf({ ...same, kernel: [7, 7], padding: [3, 3, 3, 3] })), "7 × 7");
   });
 });

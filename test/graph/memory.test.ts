@@ -1,7 +1,18 @@
 /** The memory that a computation's intermediate results take. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { add, exp, input, matmul, multiply, relu, reshape, sum, tanh } from "../../src/graph/index.ts";
+import {
+  add,
+  exp,
+  input,
+  lowerToOnnx,
+  matmul,
+  multiply,
+  relu,
+  reshape,
+  sum,
+  tanh,
+} from "../../src/graph/index.ts";
 import { workingBytes } from "../../src/graph/memory.ts";
 
 /** 4096 bytes, which an arena does not round. */
@@ -17,6 +28,15 @@ describe("working memory", () => {
   it("leaves out inputs, outputs and reshapes of them", () => {
     assert.equal(workingBytes([add(x, 1)]), 0);
     assert.equal(workingBytes([reshape(add(x, 1), [16, 64])]), 0);
+  });
+
+  it("counts results that are copied to outputs: products that ONNX Runtime fuses, reshapes that overwrite an input", () => {
+    const [a, b] = ["a", "b"].map((name) => input(name, [2, 16, 32], "float32"));
+    const product = matmul(a, b, { transposeB: true });
+    assert.ok(lowerToOnnx({ rows: reshape(product, [2, 256]) }).workingBytes! >= 4 * product.size);
+    const flat = { row: reshape(add(x, 1), [1, SIZE]) };
+    assert.equal(lowerToOnnx(flat).workingBytes, 0);
+    assert.equal(lowerToOnnx(flat, { inPlace: [["row", "x"]] }).workingBytes, bytes);
   });
 
   it("frees a result after its last reader", () => {

@@ -12,8 +12,15 @@ export function reportWithPeaks(blocks: readonly CurvatureBlock[], { layers }: T
       given.set(node, input(`${layer}/${part}`, node.shape, node.dtype));
     }
   }
-  return blocks.map(({ report, statistics, averages = {}, borrowed }) => {
+  return blocks.map(({ report, statistics, averages = {}, settled, refreshed, borrowed }) => {
     const outputs = substitute([...Object.values(statistics), ...Object.values(averages)], given);
-    return { ...report, workingBytes: Math.max(peakBytes(outputs), ...(borrowed?.bytes ?? [])) };
+    const slots = Object.entries({ ...statistics, ...refreshed }).map(([name, { shape, dtype }]) => {
+      return [name, input(name, shape, dtype)] as const;
+    });
+    const later = settled ? Object.values(settled.trace(Object.fromEntries(slots))) : [];
+    return {
+      ...report,
+      workingBytes: Math.max(peakBytes(outputs), peakBytes(later), ...(borrowed?.bytes ?? [])),
+    };
   });
 }
