@@ -14,7 +14,7 @@ import { Random } from "../../src/random.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { type FloatDType, sizeOf } from "../../src/tensor.ts";
-import { operators } from "./read-model.ts";
+import { operators, readModel } from "./read-model.ts";
 import { assertClose, run } from "./support.ts";
 
 let runtime: Runtime;
@@ -70,6 +70,18 @@ describe("derivatives with respect to filters", () => {
     const types = operators(lowerToOnnx({ products: trace(filterProducts, "float32", 6, plain) }));
     assert.equal(types.filter((type) => type === "Conv").length, 1);
     assert.ok(!types.includes("Concat") && !types.includes("Slice"), types.join());
+  });
+
+  it("in as few chunks as 128 MiB of their results take", () => {
+    const dilated: Convolution = { ...plain, dilations: [1, 2], padding: [1, 2, 1, 2] };
+    const chunksOf = (channels: number) => {
+      const [x, y] = ["x", "y"].map((name) => input(name, [32, channels, 8, 8], "float32"));
+      const { nodes } = readModel(lowerToOnnx({ products: filterProducts(x, y, KERNEL, dilated) }));
+      return nodes.find(({ type }) => type === "Conv")!.attributes.group;
+    };
+    assert.equal(chunksOf(100), 4, "of 512 positions");
+    assert.equal(chunksOf(1000), 2, "of 57 MiB each, three rows of five columns");
+    assert.equal(chunksOf(2000), 1, "one is larger by itself");
   });
 
   const pointwise: [string, [channels: number, units: number, size: number], Convolution][] = [
