@@ -1,6 +1,6 @@
 /**
- * Ways to compute the second moments of a convolution's patches, as src/fisher/patch-moments.ts chooses between them: 3 × 3 windows, padded by 1,
- * float32, the least of several runs, and the largest difference between the two, relative to the largest moment.
+ * Ways to compute the second moments of a convolution's patches, as src/fisher/patch-moments.ts chooses between them: square windows of
+ * SIDE × SIDE elements, float32, the least of several runs, and the largest difference between the two, relative to the largest moment.
  *
  * Usage: node --import tsx bench/patch-moments.ts [CHANNELS] [SIZE] [SAMPLES] [THREADS] [SIDE] [PADDING]
  */

@@ -17,6 +17,7 @@ import {
   type LayerScores,
   someSamples,
   squaredScores,
+  weightShape,
 } from "../fisher/index.ts";
 import { add, matmul, reshape, type SymbolicTensor, sliceAxis, square, sum } from "../graph/index.ts";
 import { bytesPerElement } from "../tensor.ts";
@@ -99,14 +100,14 @@ function positionsAreCheaper(layer: ConvolutionLayer): boolean {
 }
 
 /** N, M, O, F̄ and T. */
-function sizes({ inputs, deltas, bias, layout }: ConvolutionLayer) {
-  const { image, output, kernel, convolution } = layout;
-  const features = (image[0] / convolution.groups) * kernel[0] * kernel[1];
+function sizes(layer: ConvolutionLayer) {
+  const { inputs, deltas, bias, layout } = layer;
+  const { units, features } = weightShape(layer);
   return {
     samples: inputs.shape[0],
     rows: deltas.shape[0],
-    units: output[0],
+    units,
     width: features + (bias === undefined ? 0 : 1),
-    count: output[1] * output[2],
+    count: layout.output[1] * layout.output[2],
   };
 }

@@ -164,8 +164,9 @@ interface AxisOptions {
 function axisOf({ size, outputs, elements, dilation, padding, nearest }: AxisOptions): Axis {
   const whole: Strip = { pixels: [0, size], border: false, nearest, farthest: elements - 1 };
   const borders = new Map<string, Strip>();
-  const lacking = new Map<string, readonly Range[]>();
+  const lacking: Range[][][] = [];
   for (let first = 0; first < elements; first++) {
+    lacking[first] = [];
     for (let second = Math.max(0, first + nearest); second < elements; second++) {
       const distance = second - first;
       const offset = first * dilation - padding;
@@ -174,7 +175,7 @@ function axisOf({ size, outputs, elements, dilation, padding, nearest }: AxisOpt
         Math.max(0, -distance * dilation),
         Math.min(size, size - distance * dilation),
       ]);
-      lacking.set(`${first},${second}`, ranges);
+      lacking[first][second] = ranges;
       for (const pixels of ranges) {
         const known = borders.get(`${pixels}`) ?? { nearest: distance, farthest: distance };
         borders.set(`${pixels}`, {
@@ -188,7 +189,7 @@ function axisOf({ size, outputs, elements, dilation, padding, nearest }: AxisOpt
   return {
     strips: [whole, ...borders.values()],
     pair(first, second) {
-      const lacks = lacking.get(`${first},${second}`)!.map((pixels) => borders.get(`${pixels}`)!);
+      const lacks = lacking[first][second].map((pixels) => borders.get(`${pixels}`)!);
       return { distance: second - first, strips: [whole, ...lacks] };
     },
   };
