@@ -192,21 +192,23 @@ function write(writer: protobuf.Writer, message: MessageName, values: Message): 
   return writer;
 }
 
-/** Tag = field number and wire type: 0 a variable-length integer, 5 four bytes, 2 length and bytes. */
+/** The wire types that are not 2, length and bytes: 0 is an integer of variable length, 5 four bytes. */
+const WIRE_TYPES: { readonly [type in Scalar | MessageName]?: number } = { int32: 0, int64: 0, float: 5 };
+
 function writeField(writer: protobuf.Writer, number: number, type: Scalar | MessageName, value: unknown) {
-  const tag = (wireType: number) => writer.uint32((number << 3) | wireType);
+  writer.uint32((number << 3) | (WIRE_TYPES[type] ?? 2));
   switch (type) {
     case "int32":
-      return tag(0).int32(value as number);
+      return writer.int32(value as number);
     case "int64":
-      return tag(0).int64(value as number);
+      return writer.int64(value as number);
     case "float":
-      return tag(5).float(value as number);
+      return writer.float(value as number);
     case "string":
-      return tag(2).string(value as string);
+      return writer.string(value as string);
     case "bytes":
-      return tag(2).bytes(value as Uint8Array);
+      return writer.bytes(value as Uint8Array);
     default:
-      write(tag(2).fork(), type, value as Message).ldelim();
+      return write(writer.fork(), type, value as Message).ldelim();
   }
 }

@@ -147,18 +147,25 @@ export function topologicalOrder(
 ): SymbolicTensor[] {
   const order: SymbolicTensor[] = [];
   const seen = new Set<SymbolicTensor>();
+  /** The way from an output to the node at hand, and how many operands of each node on it were visited. */
+  const path: SymbolicTensor[] = [];
+  const visited: number[] = [];
+  const enter = (node: SymbolicTensor) => {
+    if (seen.has(node) || done?.has(node)) return;
+    seen.add(node);
+    path.push(node);
+    visited.push(0);
+  };
   for (const output of outputs) {
-    const stack: { node: SymbolicTensor; next: number }[] = [{ node: output, next: 0 }];
-    while (stack.length > 0) {
-      const top = stack[stack.length - 1];
-      if (top.next === 0 && (seen.has(top.node) || done?.has(top.node))) {
-        stack.pop();
-      } else if (top.next < top.node.inputs.length) {
-        stack.push({ node: top.node.inputs[top.next++], next: 0 });
+    enter(output);
+    while (path.length > 0) {
+      const last = path.length - 1;
+      const { inputs } = path[last];
+      if (visited[last] < inputs.length) {
+        enter(inputs[visited[last]++]);
       } else {
-        if (!seen.has(top.node)) order.push(top.node);
-        seen.add(top.node);
-        stack.pop();
+        order.push(path.pop()!);
+        visited.pop();
       }
     }
   }
