@@ -76,8 +76,9 @@ function joined(lines: readonly string[]): string {
   return lines.map((line) => line.trim()).join(" ");
 }
 
+/** Words begin with a capital; symbols stay what they are: Λ is not λ, and G not g. */
 function capitalized(words: string): string {
-  return words.slice(0, 1).toUpperCase() + words.slice(1);
+  return /^[a-z]{2}|^a /.test(words) ? words.slice(0, 1).toUpperCase() + words.slice(1) : words;
 }
 
 /** What Markdown takes for emphasis or for a tag; an underscore inside a word is neither. */

@@ -1,5 +1,5 @@
 /**
- * The eigenbasis of a layer's Kronecker factors, U_A ⊗ U_G with A = U_A Λ_A U_Aᵀ and G = U_G Λ_G U_Gᵀ: what K-FAC's eigen form
+ * The eigenbasis of a layer's Kronecker factors, U_G ⊗ U_A with A = U_A Λ_A U_Aᵀ and G = U_G Λ_G U_Gᵀ: what K-FAC's eigen form
  * and EKFAC have in common.
  *
  * As ā = [a, β], āU_A = a U_a + β u with U_a the rows of U_A that belong to the weights and u the bias's: no column is appended

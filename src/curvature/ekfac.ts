@@ -4,8 +4,8 @@
  *   A = U_A Λ_A U_Aᵀ,   G = U_G Λ_G U_Gᵀ,   s = (1/N) Σ_q (U_Gᵀ δ_q ā_qᵀ U_A)² = (1/N) ((δU_G)²)ᵀ ((āU_A)²)
  *   δW̄ = U_G [ (U_Gᵀ g U_A) / (s + λ) ] U_Aᵀ                                               [George18 §3, algorithm 1]
  *
- * Among all matrices that are diagonal in the basis U_A ⊗ U_G this one is nearest to F_l in the Frobenius norm
- * [George18 theorem 2]; K-FAC itself has s = Λ_G ⊗ Λ_A. The scale s costs two products with each score row, the basis two
+ * Among all matrices that are diagonal in the basis U_G ⊗ U_A this one is nearest to F_l in the Frobenius norm
+ * [George18 §3]; K-FAC itself has s = Λ_G ⊗ Λ_A. The scale s costs two products with each score row, the basis two
  * eigendecompositions, so the scale may be refreshed more often than the basis. Scale and direction share the products of
  * a batch with the basis; with the empirical Fisher both of them.
  *

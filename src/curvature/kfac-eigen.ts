@@ -1,10 +1,10 @@
 /**
  * K-FAC's eigen form: the Kronecker product damped as a whole, where its factors are diagonal.
  *
- *   δW̄ = U_G [ (U_Gᵀ g U_A) / (s_G s_Aᵀ + λ) ] U_Aᵀ,   (A ⊗ G + λI)⁻¹ exactly              [George18 §3; Grosse16 §4]
+ *   δW̄ = U_G [ (U_Gᵀ g U_A) / (s_G s_Aᵀ + λ) ] U_Aᵀ,   (G ⊗ A + λI)⁻¹ exactly              [George18 §3; Grosse16 §4]
  *
  * with the eigenvalues s_A of A and s_G of G. λ is added to curvature itself, as in the exact methods; factored damping adds
- * (√λ/π)A ⊗ I + π√λ I ⊗ G beside. Two products more a step, and eigendecompositions for inverses.
+ * (√λ/π) I ⊗ A + π√λ G ⊗ I beside. Two products more a step, and eigendecompositions for inverses.
  *
  * | symbol             | slot           | shape  |
  * | ------------------ | -------------- | ------ |

@@ -1,7 +1,7 @@
 /**
  * K-FAC: for every layer the Kronecker product of two small matrices.
  *
- *   F_l ≈ A ⊗ G,   δW̄ = (G + (√λ/π) I)⁻¹ g (A + π√λ I)⁻¹,   π = √((tr A / dim A) / (tr G / dim G))    [Martens15 §3–6.3]
+ *   F_l ≈ G ⊗ A,   δW̄ = (G + (√λ/π) I)⁻¹ g (A + π√λ I)⁻¹,   π = √((tr A / dim A) / (tr G / dim G))    [Martens15 §3–6.3]
  *
  * with moving averages A and G (`kronecker.ts`), inverted anew every `refreshEvery` steps. The two factored dampings multiply
  * to λ; π shares it between the factors by their size. The form `"eigen"` (`kfac-eigen.ts`) damps the product itself.
@@ -46,7 +46,7 @@ import { blockParameters } from "./partition.ts";
 import type { Structure } from "./structure.ts";
 import { Workspace } from "./workspace.ts";
 
-/** `"inverse"`: each factor damped and inverted; `"eigen"`: A ⊗ G + λI itself, in the factors' eigenbasis. */
+/** `"inverse"`: each factor damped and inverted; `"eigen"`: G ⊗ A + λI itself, in the factors' eigenbasis. */
 export type KfacForm = "inverse" | "eigen";
 
 export interface KfacSettings extends KroneckerSettings {

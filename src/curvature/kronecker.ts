@@ -1,5 +1,6 @@
 /**
- * The Kronecker factors of a layer's Fisher block, F_l ≈ A ⊗ G, and their moving averages.
+ * The Kronecker factors of a layer's Fisher block, F_l ≈ G ⊗ A, and their moving averages. The order is that of W̄ (O, F̄)
+ * flattened row by row; the papers stack columns and write A ⊗ G.
  *
  *   A = (1/N) Σ_n ā_n ā_nᵀ,   G = (1/N) Σ_q δ_q δ_qᵀ                                          [Martens15 §3]
  *   X ← εX + (1 − ε)X_new at the k-th update, ε = min(1 − 1/k, decay)                          [Martens15 §5]

@@ -1,7 +1,7 @@
 /**
  * Unit-wise Fisher: for every output unit o of a layer its incoming weights and bias as one exact block.
  *
- *   δw_o = (F_o + λI)⁻¹ g_o,   F_o = (1/N) Σ_n w_no ā_n ā_nᵀ,   w_no = Σ_{q of n} δ_qo²           [Karakida20 §5; MATH §4.4]
+ *   δw_o = (F_o + λI)⁻¹ g_o,   F_o = (1/N) Σ_n w_no ā_n ā_nᵀ,   w_no = Σ_{q of n} δ_qo²           [Karakida20 §5]
  *
  * Solved in the smaller of two spaces. Parameter space: F_o itself, D = F̄ wide. Sample space, with rows v_no ā_n,
  * v = √w, K_o = (1/N) (v_o v_oᵀ) ⊙ (āāᵀ) and ρ'_no = Σ_{q of n} ρ_q δ_qo / v_no:

@@ -1,8 +1,7 @@
 /**
  * Block-diagonal Fisher, each layer's block inverted by rank-one updates, one score row after another.
  *
- *   H_0 = I/λ,   H_{q+1} = H_q − H_q s_q s_qᵀ H_q / (N + s_qᵀ H_q s_q),   δθ_l = H_M g_l
- *                                                       [Singh20 §3.1; MATH §4.10]
+ *   H_0 = I/λ,   H_{q+1} = H_q − H_q s_q s_qᵀ H_q / (N + s_qᵀ H_q s_q),   δθ_l = H_M g_l         [Singh20 §3.1]
  *
  * In exact arithmetic H_M = (F_l + λI)⁻¹, TENGraD's inverse with the empirical Fisher. It costs 2M·P_l² multiply-adds whatever
  * M is, and is a baseline for cost. A batch of m rows B goes in at once, H ← H − HBᵀ(N I + BHBᵀ)⁻¹BH (`linalg/row-inverse.ts`):

@@ -1,7 +1,7 @@
 /**
  * What Johnson's notes say of other parameters: the natural gradient's trajectory in function space stays the same when the
  * parameters are mapped linearly, K-FAC's under affine maps of each layer's inputs, gradient descent's does not; and the KL
- * divergence is ½ tᵀF t up to the third order [Johnson17 §2, §8, §B; MATH §7].
+ * divergence is ½ tᵀF t up to the third order [Johnson17 §2, §8, §B].
  *
  * The network is trained by the library itself twice: as it is, and with a fixed affine map before each dense layer (`fixed-affine.ts`),
  * which is an invertible linear map of its parameters.

@@ -2,8 +2,8 @@
  * Table 1 of TENGraD: what the parts of natural gradient methods cost for one dense layer, counted in the computations that
  * natgrad compiles and set beside the formulas.
  *
- * The formulas are the leading terms that the literature gives for these methods, as they follow from MATH §4.3 and §4.6–4.8;
- * the paper's own notation of them is not copied.
+ * The formulas are the leading terms that the literature gives for these methods, in the notation of docs/mathematics.md; the
+ * paper's own is not copied.
  */
 import { countOperations } from "../runtime/counting.ts";
 import { openRuntime } from "../runtime/runtime.ts";

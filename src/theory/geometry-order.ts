@@ -1,6 +1,6 @@
 /**
  * Orders of smallness, measured: how KL departs from its quadratic approximation, and how far the same step leads apart in two
- * parameterizations [Johnson17 §2 and §B; MATH §7].
+ * parameterizations [Johnson17 §2 and §B].
  */
 import { requireOption } from "../errors.ts";
 import { squaredLength, steepestDescent } from "./geometry.ts";

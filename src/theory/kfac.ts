@@ -22,8 +22,8 @@
  *
  * Factors of the A_l and B_l cancel, so that `Q` of {@link empiricalKernels} without biases serves as `A`.
  *
- * Differs from the paper: as its formula was handed down to us, N stands before the last layer's part too, and α = NL; `lastLayerWeight: N` gives
- * that. What the definition gives for one output, and what `kfac()` does (a test compares them), is 1, the default.
+ * Differs from the paper: there N stands before the last layer's part too, and α = NL; `lastLayerWeight: N` gives that. What the
+ * definition gives for one output, and what `kfac()` does (a test compares them), is 1, the default.
  */
 
 import { UsageError } from "../errors.ts";

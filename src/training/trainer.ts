@@ -214,9 +214,9 @@ export class Trainer {
   }
 
   /**
-   * The direction (F̃ + λI)⁻¹ g of this batch with curvature refreshed on it, before learning rate, momentum, weight
-   * decay and clipping; what this batch alone makes of its gradient for muon, shampoo and soap, the gradient for first-order
-   * methods. Training state is not touched, but Monte-Carlo targets are drawn from the trainer's generator unless
+   * The method's direction of this batch with curvature refreshed on it, before learning rate, momentum, weight decay and
+   * clipping: (F̃ + λI)⁻¹ g, or what K-FAC's factored damping, K-BFGS and SPRING have in its place; what this batch alone makes of
+   * its gradient for muon, shampoo and soap, the gradient for first-order methods. Training state is not touched, but Monte-Carlo targets are drawn from the trainer's generator unless
    * `sampledTargets` gives them.
    */
   async direction(batch: Batch, options?: DirectionOptions): Promise<NamedTensors> {

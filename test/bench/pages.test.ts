@@ -58,14 +58,14 @@ describe("the pages of the methods", () => {
   it("take headers apart", () => {
     const path = join(folder, "method.ts");
     const lines = ["A_b * _c, `d_e`", "goes on.", "", "  x ← y_i", "    + z", "", "where", "| s | t |"];
-    const differences = ["", "Differs from the papers: one", "thing; another_one."];
+    const differences = ["", "Differs from the papers: one", "thing; another_one; λ is 1; g and h."];
     writeFileSync(
       path,
       `/**\n${[...lines, ...differences].map((line) => ` * ${line}\n`).join("")} */\nimport x;`,
     );
     assert.deepEqual(readHeader(path), {
       body: "A_b \\* \\_c, `d_e` goes on.\n\n```text\nx ← y_i\n  + z\n```\n\nwhere\n\n| s | t |",
-      differences: ["One thing", "Another_one"],
+      differences: ["One thing", "Another_one", "λ is 1", "g and h"],
     });
     writeFileSync(path, "import x;\n");
     assert.throws(() => readHeader(path), /does not open with a documentation comment/);

@@ -38,7 +38,7 @@ async function directionOf(network: Network, batch: Batch, name: MethodInfo["nam
 }
 
 describe("K-FAC is the exact block", () => {
-  it("for one sample: A ⊗ G is the block of the Fisher matrix", async () => {
+  it("for one sample: G ⊗ A is the block of the Fisher matrix", async () => {
     await fc.assert(
       fc.asyncProperty(withBias, async (plan) => {
         const network = networkOf({ ...plan, samples: 1 });
@@ -54,7 +54,7 @@ describe("K-FAC is the exact block", () => {
             kronecker(g, a).flatMap((row) => [...row]),
             block,
             1e-9,
-            "A ⊗ G",
+            "G ⊗ A",
           );
         });
         const gradient = flatten(layout, await probe.gradient(batch));

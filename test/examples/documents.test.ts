@@ -48,6 +48,22 @@ describe("documents", () => {
     });
   }
 
+  it("every paper that code and documents name in brackets is in docs/mathematics.md", () => {
+    const [, papers] = read("docs/mathematics.md").split("## Papers");
+    const known = new Set([...papers.matchAll(/^- \*\*(\w+)\*\*/gm)].map(([, name]) => name));
+    const sources = readdirSync(join(root, "src"), { recursive: true })
+      .map((name) => join("src", name.toString()))
+      .filter((name) => name.endsWith(".ts"));
+    for (const file of [...sources, ...pages]) {
+      for (const [, names] of read(file).matchAll(/\[((?:[A-Z][A-Za-z]+\d\d\b[^\]\n]*))\]/g)) {
+        for (const [name] of names.matchAll(/\b[A-Z][a-z][A-Za-z]+\d\d\b/g)) {
+          if (/^(Float|Int|Uint)\d\d$/.test(name)) continue;
+          assert.ok(known.has(name), `${file} names ${name}`);
+        }
+      }
+    }
+  });
+
   it("every method has a page and a line in the README and in docs/choosing.md", () => {
     for (const { name } of methods) {
       assert.ok(pages.includes(join("docs", "methods", `${name}.md`)), `docs/methods/${name}.md`);

@@ -62,7 +62,7 @@ function softmax(logits: readonly number[]): number[] {
   return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
 }
 
-/** ℓ, ∂ℓ/∂f and F_out of one sample, by MATH §2. */
+/** ℓ, ∂ℓ/∂f and F_out of one sample, by their formulas in docs/mathematics.md. */
 function byHand(name: Likelihood["name"], f: readonly number[], y: readonly number[]) {
   const diagonal = (values: readonly number[]) =>
     values.map((v, i) => values.map((_, j) => (i === j ? v : 0)));

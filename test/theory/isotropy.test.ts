@@ -79,7 +79,7 @@ function overUnits(
   return weightedSum(parts, new Float64Array(parts.length).fill(1 / samples));
 }
 
-/** Ollivier's quasi-diagonal inverse of one unit's block, column by column of MATH's formulas; bias last. */
+/** Ollivier's quasi-diagonal inverse of one unit's block, element by element of [Ollivier15 §2.3]; bias last. */
 function quasiInverse(fisher: KernelMatrix): KernelMatrix {
   const width = fisher.shape[0];
   const last = width - 1;

@@ -24,7 +24,7 @@
  * Sides longer than `maxDimension` are not rotated, nor is the longer side in the paper's one-sided variant. Vectors are
  * AdamW's. Bias correction and ε are those of Adam [Kingma & Ba 2015, Algorithm 1].
  *
- * Differs from the authors' code: M stays in the original space, as in the paper's listing, where they keep it
+ * Differs from the authors' code: m stays in the original space, as in the paper's listing, where they keep it
  * rotated and turn it at each refresh, which is the same.
  */
 import type { SlotArrays, SlotSpec } from "../../curvature/block.ts";
