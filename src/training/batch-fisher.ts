@@ -1,10 +1,10 @@
 /** The full Fisher matrix of a batch at a trainer's parameters. */
 import { linearScores } from "../curvature/images.ts";
 import { fisherMatrix } from "../curvature/parameter-space.ts";
-import { formatBytes } from "../curvature/solver.ts";
 import { requireOption, UsageError } from "../errors.ts";
 import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
 import { input } from "../graph/index.ts";
+import { formatBytes } from "../memory.ts";
 import type { Batch, DirectionOptions, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
