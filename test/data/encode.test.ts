@@ -132,7 +132,7 @@ describe("rows of another file", () => {
     assert.match(notices[0], /^filled 1 missing value of column "size" with the training mean \d/);
     assert.equal(
       notices[1],
-      'took 2 cells of column "quarter" for no category: "east", "centre" not among those trained on',
+      'took 2 cells of column "quarter" for no category (not trained on: "east", "centre")',
     );
     assert.equal(notices.length, 2);
   });
@@ -156,9 +156,7 @@ describe("rows of another file", () => {
       known.inputs.data,
       inputs.data.filter((_, row) => row === 0 || row === 3),
     );
-    assert.deepEqual(notices, [
-      'left 1 row out of the metrics: "fir" not among the classes of "kind" trained on',
-    ]);
+    assert.deepEqual(notices, ['left 1 row out of the metrics (classes of "kind" not trained on: "fir")']);
     const empty = await encodeCsv(write("unknown.csv", "kind,x\n,1\n?,2\n"), encoding);
     assert.equal(empty.known, undefined);
   });

@@ -100,7 +100,7 @@ async function encodeColumn(
       if (unknown) {
         const cells = unknown.cells === 1 ? "1 cell" : `${unknown.cells} cells`;
         notices.push(
-          `took ${cells} of column ${JSON.stringify(column.name)} for no category: ${unknown.which} not among those trained on`,
+          `took ${cells} of column ${JSON.stringify(column.name)} for no category (not trained on: ${unknown.which})`,
         );
       }
       return categoryColumn(encoding, column);
@@ -161,7 +161,7 @@ function knownTargets(table: Table, task: Task, notices: string[]): KnownTargets
   if (unknown) {
     const rows = unknown.cells === 1 ? "1 row" : `${unknown.cells} rows`;
     notices.push(
-      `left ${rows} out of the metrics: ${unknown.which} not among the classes of ${JSON.stringify(column.name)} trained on`,
+      `left ${rows} out of the metrics (classes of ${JSON.stringify(column.name)} not trained on: ${unknown.which})`,
     );
   }
   const classOf = column.texts.map((text) => task.classNames.indexOf(text));
