@@ -5,7 +5,14 @@ import { RunError, UsageError } from "../errors.ts";
 import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { COMPARISON_FORMAT, likelihoodOf, type RunConfig, trainerConfig } from "../training/run-config.ts";
+import {
+  createRunFolder,
+  finalRecord,
+  type RunRecord,
+  writeConfig,
+  writeEncoding,
+} from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
@@ -18,7 +25,6 @@ import { describeStep, openProgress, type Progress, type RunProgress } from "./p
 import { describeRanking, rankingTable } from "./ranking.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
 import { performRun } from "./run.ts";
-import { likelihoodOf, type RunConfig, trainerConfig } from "./run-config.ts";
 import {
   addTrainingOptions,
   type LoadedData,
@@ -158,7 +164,7 @@ async function runAll(shared: Comparison, names: readonly string[], unfit: reado
   const { folder, options, data, interrupts, training } = shared;
   const steps = trialSteps(shared);
   await writeConfig(folder, {
-    ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
+    ...{ format: COMPARISON_FORMAT, commands: [shared.command], methods: names },
     ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
   announce(shared, names, unfit, steps);
@@ -243,6 +249,7 @@ async function runMethod(
     try {
       const own = await createRunFolder(folder, name);
       await writeConfig(own, { ...config });
+      await writeEncoding(own, data.split.encoding);
       const shownEpochs = training.timeBudget === undefined ? training.epochs : undefined;
       const { record } = await withRunLock(own, () =>
         performRun({
