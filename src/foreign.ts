@@ -34,3 +34,21 @@ export function loadKoffi(): typeof Koffi {
 export function hasAsyncStacks(): boolean {
   return (loadKoffi().config().async_stack_size ?? 0) >= STACK_BYTES;
 }
+
+/** `RTLD_LAZY | RTLD_NODELETE` by platform. */
+const NEVER_UNMAPPED: Partial<Record<NodeJS.Platform, number>> = { linux: 0x1 | 0x1000, darwin: 0x1 | 0x80 };
+
+/**
+ * Keeps a library that koffi has loaded in memory until the process is gone. koffi closes its libraries when Node ends; a thread of
+ * the library's own that only then gets its turn, as on a busy machine in a short-lived process, would start in code that is no longer there.
+ */
+export function keepLoaded(path: string): void {
+  const mode = NEVER_UNMAPPED[process.platform];
+  if (mode === undefined) return;
+  try {
+    const itself = loadKoffi().load(null);
+    itself.func("dlopen", "uintptr_t", ["const char *", "int"])(path, mode);
+  } catch {
+    // A C library without dlopen, such as a static one: the library is closed at the end, as it was.
+  }
+}

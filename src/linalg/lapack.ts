@@ -7,7 +7,7 @@
  * LAPACK is column-major: our lower triangular L, row-major, is its upper triangular U = Lᵀ, and A = L Lᵀ its A = Uᵀ U.
  * Fortran routines take addresses only, and after the declared arguments the length of every character argument.
  */
-import { loadKoffi } from "../foreign.ts";
+import { keepLoaded, loadKoffi } from "../foreign.ts";
 import { loadBlas } from "./openblas.ts";
 import type { NativeCall } from "./steps.ts";
 
@@ -149,6 +149,7 @@ function installHint(platform: string): string {
 /** Opens a library and binds the routines; throws where it cannot be opened or one is missing. */
 function open(load: (path: string) => Library, path: string, process: NodeJS.Process): Lapack {
   const { library, version } = loadBlas(load, path, process);
+  keepLoaded(path);
   const potrf = library.func("void dpotrf_(char *, int *, double *, int *, int *, size_t)");
   const potri = library.func("void dpotri_(char *, int *, double *, int *, int *, size_t)");
   const trtri = library.func("void dtrtri_(char *, char *, int *, double *, int *, int *, size_t, size_t)");

@@ -7,7 +7,7 @@
 
 import type { LibraryHandle } from "koffi";
 import { RunError } from "../errors.ts";
-import { hasAsyncStacks, loadKoffi } from "../foreign.ts";
+import { hasAsyncStacks, keepLoaded, loadKoffi } from "../foreign.ts";
 import { physicalCores } from "./threads.ts";
 
 /** The table of this version, as of any later one, has all the functions below. */
@@ -81,6 +81,7 @@ export class OrtLibrary {
     const koffi = loadKoffi();
     this.hasAsync = hasAsyncStacks();
     this.handle = koffi.load(path);
+    keepLoaded(path);
     const base = this.handle.func("OrtGetApiBase", POINTER, [])();
     const [getApi, getVersion] = koffi.decode(BigInt(base), koffi.array(POINTER, 2));
     this.version = String(functionAt(getVersion, TEXT, [])());

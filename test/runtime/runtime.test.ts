@@ -152,4 +152,26 @@ describe("the end of the process", () => {
       assert.equal(stderr, "");
     });
   }
+
+  const linux = process.platform === "linux" ? false : "reads /proc";
+  it("finds the library where it was, though koffi has closed it", { skip: linux }, async () => {
+    const program = `
+      import { readFileSync } from "node:fs";
+      import { keepLoaded, loadKoffi } from "./src/foreign.ts";
+      import { findOrtLibrary } from "./src/runtime/ort-library.ts";
+      const isMapped = () => readFileSync("/proc/self/maps", "utf8").includes("libonnxruntime");
+      const path = findOrtLibrary();
+      const states = [];
+      for (const keep of [() => {}, keepLoaded]) {
+        const library = loadKoffi().load(path);
+        keep(path);
+        library.unload();
+        states.push(isMapped());
+      }
+      console.log(states.join());`;
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...["--import", "tsx", "--input-type=module", "-e", program],
+    ]);
+    assert.equal(stdout.trim(), "false,true");
+  });
 });
