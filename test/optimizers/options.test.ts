@@ -1,7 +1,9 @@
 /** Options are checked at the door: one line that says what is wrong and what would be right. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createOptimizer, findMethod, methods } from "../../src/index.ts";
+import * as library from "../../src/index.ts";
+import { createOptimizer, findMethod, type Optimizer } from "../../src/index.ts";
+
 import { isOneLine } from "../conformance/networks.ts";
 
 const rate = { learningRate: 0.1 };
@@ -171,7 +173,10 @@ const bad: Record<string, [object, RegExp][]> = {
   soap: [...badAdaptive, ...badPeriods, [{ oneSided: 1 }, /^invalid oneSided: 1 \(must be true or false\)$/]],
 };
 
-for (const { name, kind, options, defaults } of methods) {
+/** The methods' functions, as the library exports them. */
+const functions = library as unknown as Record<string, (options?: object) => Optimizer>;
+
+for (const { name, kind, options, defaults } of library.methods) {
   describe(name, () => {
     it("refuses every bad value in one line", () => {
       const values = kind === "natural" ? badNatural : bad[name];
@@ -199,6 +204,27 @@ for (const { name, kind, options, defaults } of methods) {
         name: "UsageError",
         message: `${name} has no option learningrate (did you mean learningRate?)`,
       });
+    });
+
+    it("is a function that refuses every misspelt option and names the one that was meant", () => {
+      for (const option of options) {
+        const misspelt = `${option.slice(0, -2)}${option.at(-1)}`;
+        assert.throws(
+          () => functions[name]({ [misspelt]: undefined }),
+          (error: Error) => {
+            assert.equal(error.message, `${name} has no option ${misspelt} (did you mean ${option}?)`);
+            return isOneLine(error);
+          },
+        );
+      }
+      assert.throws(() => functions[name]({ zzzzzzzzzz: 1 }), {
+        message: `${name} has no option zzzzzzzzzz (it takes ${options.join(", ")})`,
+      });
+    });
+
+    it("takes undefined for any of its options", () => {
+      const unset = Object.fromEntries(options.map((option) => [option, undefined]));
+      assert.equal(functions[name](unset).name, name);
     });
   });
 }

@@ -17,6 +17,7 @@ import { unitWiseStructure } from "../../curvature/unit-wise.ts";
 import { woodFisherStructure } from "../../curvature/wood-fisher.ts";
 import { requireOption } from "../../errors.ts";
 import type { Optimizer } from "../optimizer.ts";
+import type { MethodName } from "../option-names.ts";
 import { type CarryingOptions, type NaturalOptions, naturalGradient } from "./natural.ts";
 
 /** Natural gradient with the full Fisher matrix [Amari98; Karakida20]; exact Fisher, η = 0.3, λ = 0.01 by default. */
@@ -99,7 +100,7 @@ export function blockTridiagonalNgd(options: DirectOptions = {}): Optimizer {
   return layerwise("blockTridiagonalNgd", options, "tridiagonal");
 }
 
-function layerwise(name: string, options: DirectOptions, sigma: CouplingOption): Optimizer {
+function layerwise(name: MethodName, options: DirectOptions, sigma: CouplingOption): Optimizer {
   checkCoupling(sigma);
   const defaults = { fisher: "exact", learningRate: 0.3, damping: 1 } as const;
   const optimizer = naturalGradient(name, layerWiseStructure(sigma), options, defaults);
