@@ -3,9 +3,10 @@ import type { Command } from "commander";
 import { batchCount, inputCount } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
 import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
+import { summarize } from "../report/summary.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { createRunFolder, type RunRecord, writeConfig } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
@@ -179,9 +180,9 @@ async function runAll(shared: Comparison, names: readonly string[], unfit: reado
   }
   if (runs.length > 0) await conclude(shared, runs, environment);
   interrupts.check();
-  if (runs.every((run) => run.epochs.length < 2 || !Number.isFinite(finalRecord(run)?.trainLoss))) {
+  if (runs.every((run) => run.epochs.length < 2 || summarize([run]).ranking[0].diverged)) {
     throw new RunError(
-      `no method finished an epoch: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
+      `no method ended with a finite loss: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
     );
   }
 }

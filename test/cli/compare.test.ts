@@ -121,6 +121,30 @@ describe("natgrad compare", () => {
     assert.match(String(results[1].status), /^diverged: training stopped after 20 rejected steps/);
   });
 
+  it("ranks last, and marks, a method whose loss is not finite; fails when all are such", async () => {
+    const args = ["compare", "friedman1", "--rows", "400", "--hidden", "8", "--epochs", "3"];
+    const rates = ["--option", "sgd.learningRate=1000", "--option", "rmsprop.learningRate=1e30"];
+    const some = await natgrad(folder, [...args, ...rates, "--optimizers", "sgd,rmsprop,adam", "--json"]);
+    assert.equal(some.code, 0, some.stderr);
+    const results = events(some).filter(({ event }) => event === "result");
+    assert.deepEqual(
+      results.map(({ run, diverged }) => [run, diverged]),
+      [
+        ["adam", false],
+        ["sgd", true],
+        ["rmsprop", true],
+      ],
+    );
+    assert.match(String(results[1].status), /^diverged: training ended with a training loss of Infinity /);
+    const none = await natgrad(folder, [...args, ...rates.slice(0, 2), "--optimizers", "sgd"]);
+    assert.equal(none.code, 1);
+    assert.match(
+      none.stderr,
+      /\nnatgrad: no method ended with a finite loss: sgd diverged: training ended [^\n]+\n$/,
+    );
+    assert.match(none.stdout, /sgd +Infinity +Infinity .* diverged: training ended/);
+  });
+
   it("keeps what is finished when it is stopped, and writes the report", async () => {
     const args = [
       "compare",

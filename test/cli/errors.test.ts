@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
-import { natgrad, scratchFolder, start, writeFlats } from "./support.ts";
+import { metrics, natgrad, scratchFolder, start, writeFlats } from "./support.ts";
 
 describe("bad input: one line on stderr and an exit code", () => {
   const folder = scratchFolder();
@@ -96,6 +97,31 @@ describe("bad input: one line on stderr and an exit code", () => {
     const failure = run.stderr.split("\n").filter((text) => text.startsWith("natgrad: "));
     assert.equal(failure.length, 1);
     assert.match(failure[0], /training stopped after 20 rejected steps in a row: .*damping/);
+  });
+
+  it("a loss that is not finite at the end fails the run, exit code 1, with report and files", async () => {
+    const args = [
+      "train",
+      "friedman1",
+      "--rows",
+      "400",
+      "--hidden",
+      "8",
+      "--optimizer",
+      "sgd",
+      "--epochs",
+      "3",
+    ];
+    const run = await natgrad(folder, [...args, "--learning-rate", "1000", "--name", "diverged"]);
+    assert.equal(run.code, 1, run.stderr);
+    const failure = run.stderr.split("\n").filter((text) => text.startsWith("natgrad: "));
+    assert.deepEqual(failure, [
+      "natgrad: training ended with a training loss of Infinity (a smaller learning rate or more damping may help)",
+    ]);
+    assert.match(run.stdout, /\nreport: runs\/diverged\/report.html\n$/);
+    for (const file of ["report.html", "checkpoint.safetensors", "config.json"])
+      assert.ok(existsSync(join(folder, "runs/diverged", file)), file);
+    assert.equal((await metrics(folder, "diverged")).length, 4);
   });
 
   it("a folder that cannot be written any more fails the run, exit code 1", async () => {
