@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { batchCount, inputCount } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
-import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
+import { findMethod } from "../optimizers/index.ts";
 import { summarize } from "../report/summary.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
@@ -10,6 +10,7 @@ import { createRunFolder, type RunRecord, writeConfig } from "../training/run-fo
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
+import { type LeftOut, leftOut, methodNames } from "./compared-methods.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { describeLayers, modelConfig } from "./models.ts";
@@ -34,20 +35,21 @@ import { defaultTrialSteps, describeRule, type Trial, tune, tuningGrid } from ".
 
 const examples = `
 Examples:
-  $ natgrad compare                                the demo: every method but the costly ones, each tuned
+  $ natgrad compare                                the demo, each method tuned
   $ natgrad compare weather --hidden 4 --epochs 5 --optimizers sgd,adam,exactNgd,tengrad
   $ natgrad compare my.csv --target price --tune
   $ natgrad compare house --time-budget 10         ten seconds of training for each method
+  $ natgrad compare ecoli --optimizers all         the costly methods too
   $ natgrad compare spirals --optimizers adam,tengrad --option tengrad.refreshEvery=10
 
 --tune tries, for every method, ${describeRule(defaultTrialSteps)}.
+lbfgs and levenbergMarquardt are among all only with --batch-size all; a method that is named runs whatever the batch.
 Ctrl-C keeps what is finished and writes the report.`;
 
 interface CompareOptions extends TrainingOptions {
-  readonly optimizers: readonly string[];
+  readonly optimizers?: readonly string[];
   readonly tune?: boolean;
   readonly tuneSteps: number;
-  readonly isDemo?: boolean;
 }
 
 export function addCompareCommand(program: Command, args: readonly string[]): void {
@@ -58,18 +60,19 @@ export function addCompareCommand(program: Command, args: readonly string[]): vo
       "Trains the same network with several methods, on the same batches and from the same weights.",
     )
     .argument("[dataset]", "a name (see natgrad data list) or the path of a CSV file", defaultDataset)
-    .option("--optimizers <methods>", "which, separated by commas, or all", commaSeparated)
+    .option(
+      "--optimizers <methods>",
+      "which, separated by commas, or all (default: all but the costly ones and those for full batches)",
+      commaSeparated,
+    )
     .option("--tune", "choose learning rate and damping of each method first (default: for the demo)")
     .option("--no-tune", "use the learning rates and dampings given, or the defaults")
     .option("--tune-steps <n>", "steps of one trial", positiveInteger("--tune-steps"), defaultTrialSteps);
   addTrainingOptions(command)
     .addHelpText("after", examples)
     .action((source: string, options: CompareOptions) => {
-      const isDemo = command.args.length === 0;
       const { epochs = demoEpochs, tune = true } = options;
-      const quick = registry.filter(({ costly, kind }) => !costly && kind !== "full-batch");
-      const optimizers = options.optimizers ?? quick.map(({ name }) => name);
-      const demo = isDemo ? { isDemo, epochs, tune, optimizers } : undefined;
+      const demo = command.args.length === 0 ? { epochs, tune } : undefined;
       return compare(source, { ...options, ...demo }, args);
     });
 }
@@ -95,8 +98,11 @@ async function compare(source: string, options: CompareOptions, args: readonly s
   try {
     const data = await loadData(source, options, interrupts.signal);
     const training = trainingConfig(options, data.split.training);
-    const unfit = options.optimizers?.includes("all") === false ? [] : unfitMethods(wanted, data);
-    const names = wanted.filter((name) => !unfit.includes(name));
+    const absent = leftOut(options.optimizers, {
+      likelihood: likelihoodOf(data.split.training).name,
+      fullBatch: training.batchSize >= data.split.training.inputs.shape[0],
+    });
+    const names = wanted.filter((name) => !absent.some(({ methods }) => methods.includes(name)));
     const command = reproducingCommand(args, options.seed);
     const runtime = await openRuntime({ device: options.device });
     try {
@@ -107,25 +113,13 @@ async function compare(source: string, options: CompareOptions, args: readonly s
         options.runsDir,
         options.name ?? `${data.split.training.name}-compare`,
       );
-      await runAll({ ...shared, folder }, names, unfit);
+      await runAll({ ...shared, folder }, names, absent);
     } finally {
       runtime.dispose();
     }
   } finally {
     interrupts.stop();
   }
-}
-
-function methodNames(wanted: readonly string[] = ["all"]): string[] {
-  const names = wanted.flatMap((name) => (name === "all" ? registry.map((method) => method.name) : [name]));
-  if (names.length === 0) throw new UsageError("invalid --optimizers: none (name some, or all)");
-  return [...new Set(names.map((name) => findMethod(name).name))];
-}
-
-/** Those made for another likelihood than these data have. */
-function unfitMethods(names: readonly string[], { split }: LoadedData): string[] {
-  const own = likelihoodOf(split.training).name;
-  return names.filter((name) => (findMethod(name).likelihood ?? own) !== own);
 }
 
 /** Refuses, before any data are fetched, what is out of range or, a slip of the hand, taken by no method. */
@@ -155,14 +149,18 @@ async function probe(shared: Comparison, names: readonly string[]): Promise<void
   }
 }
 
-async function runAll(shared: Comparison, names: readonly string[], unfit: readonly string[]): Promise<void> {
+async function runAll(
+  shared: Comparison,
+  names: readonly string[],
+  absent: readonly LeftOut[],
+): Promise<void> {
   const { folder, options, data, interrupts, training } = shared;
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
     ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
   });
-  announce(shared, names, unfit, steps);
+  announce(shared, names, absent, steps);
   const progress = openProgress(names);
   const lines = names.map((name) => progress.add(name));
   const runs: RunRecord[] = [];
@@ -190,12 +188,13 @@ async function runAll(shared: Comparison, names: readonly string[], unfit: reado
 function announce(
   { options, data, training, output, folder }: Comparison,
   names: readonly string[],
-  unfit: readonly string[],
+  absent: readonly LeftOut[],
   steps: number,
 ): void {
   const { training: rows, validation, notices } = data.split;
   output.event({
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
+    leftOut: absent,
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
     ...{ features: inputCount(rows), model: modelConfig(options) },
     ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
@@ -208,22 +207,10 @@ function announce(
     `${rows.name}: ${rows.inputs.shape[0]} rows to train on, ${validation.inputs.shape[0]} to validate; ` +
       `${names.length} methods, ${limit}, batch size ${training.batchSize}, seed ${training.seed}`,
   );
-  const leftOut = (reason: string, names: readonly string[], remedy = "") => {
-    if (names.length > 0) output.print(`left out, ${reason}: ${names.join(", ")}${remedy}`);
-  };
-  leftOut("made for regression", unfit);
-  if (options.isDemo) {
-    const absent = registry.filter(({ name }) => !names.includes(name) && !unfit.includes(name));
-    const [full, long] = [absent.filter(isFullBatch), absent.filter((method) => !isFullBatch(method))];
-    const namesOf = (methods: readonly MethodInfo[]) => methods.map(({ name }) => name);
-    leftOut("for they take long", namesOf(long), " (--optimizers all)");
-    leftOut("for they want full batches", namesOf(full), " (--batch-size all)");
+  for (const { reason, methods, remedy } of absent) {
+    output.print(`left out, ${reason}: ${methods.join(", ")}${remedy && ` (taken in by ${remedy})`}`);
   }
   if (options.tune) output.print(`tuning: ${describeRule(steps)}`);
-}
-
-function isFullBatch({ kind }: MethodInfo): boolean {
-  return kind === "full-batch";
 }
 
 /** Tunes and trains one method; nothing when it was stopped before its training began. */

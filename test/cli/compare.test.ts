@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { methods as registry } from "../../src/optimizers/index.ts";
 import { checkpoint, events, metrics, natgrad, scratchFolder, start, withoutData } from "./support.ts";
 
 describe("natgrad compare", () => {
@@ -10,11 +11,14 @@ describe("natgrad compare", () => {
 
   it("trains every method from the same weights, ranks them and writes one report", async () => {
     const args = ["compare", "friedman1", "--rows", "400", "--epochs", "3", "--hidden", "8", "--json"];
-    const run = await natgrad(folder, args);
+    const run = await natgrad(folder, [...args, "--optimizers", "all,lbfgs,levenbergMarquardt"]);
     assert.equal(run.code, 0, run.stderr);
     const all = events(run);
     const methods = all[0].methods as string[];
-    assert.deepEqual(methods.slice(0, 3), ["sgd", "rmsprop", "adam"]);
+    assert.deepEqual(
+      methods,
+      registry.map(({ name }) => name),
+    );
     const starts = all.filter(({ event, epoch }) => event === "epoch" && epoch === 0);
     assert.equal(new Set(starts.map(({ trainLoss }) => trainLoss)).size, 1, "one start for all");
     const results = all.filter(({ event }) => event === "result");
@@ -46,6 +50,31 @@ describe("natgrad compare", () => {
     ]);
     assert.equal(named.code, 0, named.stderr);
     assert.match(named.stdout, /not run: levenbergMarquardt fits least squares/);
+  });
+
+  it("leaves out what takes long or wants full batches, and says what takes them in", async () => {
+    const rows = ["--rows", "100", "--epochs", "1", "--hidden", "2"];
+    const leftOut = async (args: readonly string[]) => {
+      const run = await natgrad(folder, ["compare", ...args, ...rows, "--name", "short"]);
+      assert.equal(run.code, 0, run.stderr);
+      return run.stdout.split("\n").filter((line) => line.startsWith("left out"));
+    };
+    const costly = "woodFisher, layerwiseNgd, blockTridiagonalNgd, hessianFree, customMetric";
+    const long = `left out, for they take long: ${costly} (taken in by --optimizers all)`;
+    const full = "left out, for they want full batches: lbfgs, levenbergMarquardt";
+    assert.deepEqual(await leftOut(["friedman1"]), [
+      long,
+      `${full} (taken in by --optimizers all --batch-size all)`,
+    ]);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "all"]), [
+      `${full} (taken in by --batch-size all)`,
+    ]);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "all", "--batch-size", "all"]), []);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "adam,lbfgs"]), []);
+    assert.deepEqual(await leftOut(["spirals", "--optimizers", "all"]), [
+      "left out, for they want full batches: lbfgs (taken in by --batch-size all)",
+      "left out, made for regression: levenbergMarquardt",
+    ]);
   });
 
   it("trains a method of a comparison as train does, and resume goes on with it", async () => {
