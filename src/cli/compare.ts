@@ -31,7 +31,7 @@ import {
   type TrainingOptions,
   trainingConfig,
 } from "./training-options.ts";
-import { defaultTrialSteps, describeRule, type Trial, tune, tuningGrid } from "./tuning.ts";
+import { defaultTrialSteps, describeRule, type Trial, tune, tuningRecord } from "./tuning.ts";
 
 const examples = `
 Examples:
@@ -42,7 +42,7 @@ Examples:
   $ natgrad compare ecoli --optimizers all         the costly methods too
   $ natgrad compare spirals --optimizers adam,tengrad --option tengrad.refreshEvery=10
 
---tune tries, for every method, ${describeRule(defaultTrialSteps)}.
+--tune tries, of every method, ${describeRule(defaultTrialSteps)}.
 lbfgs and levenbergMarquardt are among all only with --batch-size all; a method that is named runs whatever the batch.
 Ctrl-C keeps what is finished and writes the report.`;
 
@@ -158,7 +158,7 @@ async function runAll(
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
-    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ dataset: data.dataset, training, tuning: options.tune ? tuningRecord(steps) : undefined },
   });
   announce(shared, names, absent, steps);
   const progress = openProgress(names);
@@ -197,7 +197,7 @@ function announce(
     leftOut: absent,
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
     ...{ features: inputCount(rows), model: modelConfig(options) },
-    ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ ...training, tuning: options.tune ? tuningRecord(steps) : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);
   const limit = training.timeBudget
@@ -315,23 +315,19 @@ async function conclude(
     {
       ...{ folder, commands: [command], split: data.split, environment, model },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
-      tuning: options.tune
-        ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }
-        : undefined,
+      tuning: options.tune ? { grid: tuningRecord(trialSteps(shared)), trials } : undefined,
     },
     runs,
   );
-  const { table, headline, results } = describeRanking(runs);
+  const trialsOf = ({ optimizer }: RunRecord) =>
+    options.tune ? trials.filter((trial) => trial.optimizer === optimizer).length : undefined;
+  const { table, headline, results } = describeRanking(runs, trialsOf);
   for (const result of results) output.event({ event: "result", ...result });
   output.event({ event: "end", folder, report, headline });
   output.print();
-  output.print(rankingTable(table));
+  output.print(rankingTable(table, trialsOf));
   output.print();
   output.print(headline);
   for (const note of runs.flatMap(notesOf)) output.print(`note: ${note}`);
   output.print(`report: ${report}`);
-}
-
-function grid(): Record<string, unknown[]> {
-  return Object.fromEntries(Object.entries(tuningGrid).map(([name, values]) => [name, [...values]]));
 }
