@@ -45,6 +45,16 @@ describe("bad input: one line on stderr and an exit code", () => {
     ["train friedman1 --damping -0.1", 2, /invalid damping: -0.1/],
     ["train friedman1 --optimizer sgd --damping 1", 2, /sgd has no option damping/],
     ["train friedman1 --option momentm=0.5", 2, /tengrad has no option momentm \(did you mean momentum\?\)/],
+    [
+      'train none.csv --schedule cosine --option learningRate={"schedule":"exponential","initial":0.1,"decay":0.9}',
+      2,
+      /invalid --schedule: "cosine" \(must be left out where --option learningRate has a schedule of its own\)/,
+    ],
+    [
+      'compare none.csv --schedule cosine --option sgd.learningRate={"schedule":"warmup","steps":9,"after":0.1}',
+      2,
+      /invalid --schedule: "cosine"/,
+    ],
     ["train friedman1 --option momentum", 2, /invalid --option: "momentum" \(must be key=value\)/],
     ["train friedman1 --batch-size 5000", 2, /invalid --batch-size: 5000 \(must be at most 1600/],
     [
