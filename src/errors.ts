@@ -23,6 +23,15 @@ export function requireOption(valid: boolean, name: string, value: unknown, must
 }
 
 /**
+ * {@link requireOption} of what must be a number: texts and lists that JavaScript would compare as numbers are none.
+ *
+ * @throws UsageError `invalid momentum: "0.9" (must be in [0, 1))`
+ */
+export function requireNumber(valid: boolean, name: string, value: unknown, must: string): void {
+  requireOption(valid && typeof value === "number", name, value, must);
+}
+
+/**
  * Refuses misspelt options, which would otherwise be ignored; `undefined` may stand for any known one.
  *
  * @throws UsageError `tengrad has no option dampng (did you mean damping?)`
@@ -69,6 +78,16 @@ function editDistance(a: string, b: string): number {
   return row[b.length];
 }
 
+/** Characters of a list or an object that an error shows. */
+const LONGEST_OBJECT = 80;
+
 function formatValue(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    const text = JSON.stringify(value);
+    return text.length > LONGEST_OBJECT ? `${text.slice(0, LONGEST_OBJECT)}…` : text;
+  } catch {
+    return String(value); // it holds itself, or a bigint
+  }
 }

@@ -55,6 +55,16 @@ describe("bad input: one line on stderr and an exit code", () => {
       2,
       /invalid --schedule: "cosine"/,
     ],
+    [
+      "train none.csv --option damping=big",
+      2,
+      /^natgrad: invalid damping: "big" \(must be a number > 0 or \{ policy, … \}\)\n$/,
+    ],
+    [
+      "train none.csv --option learningRate=big",
+      2,
+      /invalid learningRate: "big" \(must be a number >= 0 or /,
+    ],
     ["train friedman1 --option momentum", 2, /invalid --option: "momentum" \(must be key=value\)/],
     ["train friedman1 --batch-size 5000", 2, /invalid --batch-size: 5000 \(must be at most 1600/],
     [

@@ -17,8 +17,12 @@ const badRates: [object, RegExp][] = [
   [{ learningRate: -1 }, /^invalid learningRate: -1 \(must be a number >= 0\)$/],
   [{ learningRate: Number.NaN }, /^invalid learningRate: NaN /],
   [{ learningRate: Number.POSITIVE_INFINITY }, /^invalid learningRate: Infinity /],
-  [{ learningRate: "0.1" }, /^invalid learningRate/],
-  [{ learningRate: null }, /^invalid learningRate/],
+  [{ learningRate: "0.1" }, /^invalid learningRate: "0.1" \(must be a number >= 0 or \{ schedule, … \}\)$/],
+  [{ learningRate: null }, /^invalid learningRate: null /],
+  [
+    schedule({ schedule: "cosine", steps: 5, finl: 0 }),
+    /^learningRate has no option finl \(did you mean final\?\)$/,
+  ],
   [schedule({ schedule: "linear" }), /^invalid learningRate schedule: "linear" \(must be exponential \| /],
   [schedule({ schedule: "exponential", decay: 0 }), /^invalid learningRate decay: 0 /],
   [schedule({ schedule: "exponential", decay: 1.5 }), /^invalid learningRate decay: 1.5 /],
@@ -47,6 +51,7 @@ const badRates: [object, RegExp][] = [
 const badMomentum: [object, RegExp][] = [
   [{ momentum: 1 }, /^invalid momentum: 1 \(must be in \[0, 1\)\)$/],
   [{ momentum: -0.1 }, /^invalid momentum: -0.1 /],
+  [{ momentum: [0.5] }, /^invalid momentum: \[0.5\] /],
   [{ momentum: Number.NaN }, /^invalid momentum: NaN /],
   [{ momentum: 0, nesterov: true }, /^invalid nesterov: true \(must be false without momentum\)$/],
   [{ weightDecay: -1 }, /^invalid weightDecay: -1 /],
@@ -57,7 +62,9 @@ const badNatural: [object, RegExp][] = [
   [{ damping: -1 }, /^invalid damping: -1 \(must be >= 0/],
   [{ damping: Number.NaN }, /^invalid damping: NaN /],
   [{ damping: 1 / 0 }, /^invalid damping: Infinity /],
-  [{ damping: "0.1" }, /^invalid damping/],
+  [{ damping: "0.1" }, /^invalid damping: "0.1" \(must be a number > 0 or \{ policy, … \}\)$/],
+  [{ damping: null }, /^invalid damping: null /],
+  [marquardt({ evry: 1 }), /^damping has no option evry \(did you mean every\?\)$/],
   [
     { damping: { policy: "adaptive", initial: 1 } },
     /^invalid damping policy: "adaptive" \(must be constant \| levenberg-marquardt\)$/,
@@ -73,9 +80,18 @@ const badNatural: [object, RegExp][] = [
     { fisher: "fischer" },
     /^invalid fisher: "fischer" \(must be empirical \| improved-empirical \| exact \| monte-carlo\)$/,
   ],
+  [{ fisher: true }, /^invalid fisher: true /],
+  [{ fisher: {} }, /^invalid fisher: \{\} /],
+  [
+    { fisher: { type: "monte-carlo", sample: 2 } },
+    /^fisher has no option sample \(did you mean samples\?\)$/,
+  ],
   [{ fisher: { type: "monte-carlo", samples: 0 } }, /^invalid fisher samples: 0 /],
   [{ fisher: { type: "monte-carlo", samples: 1.5 } }, /^invalid fisher samples: 1.5 /],
   [{ solver: "lu" }, /^invalid solver: "lu" \(must be auto \| gram \| dense \| cg\)$/],
+  [{ solver: null }, /^invalid solver: null /],
+  [{ solver: { type: "cg", tol: 1e-3 } }, /^solver has no option tol /],
+  [{ solver: { type: "cg", iterations: "9" } }, /^invalid solver iterations: "9" \(must be > 0\)$/],
   [{ solver: { type: "cg", iterations: 0 } }, /^invalid solver iterations: 0 /],
   [{ solver: { type: "cg", tolerance: -1 } }, /^invalid solver tolerance: -1 /],
   [{ solver: { type: "cg", warmStart: 2 } }, /^invalid solver warmStart: 2 /],
@@ -90,6 +106,10 @@ const badNatural: [object, RegExp][] = [
   [{ stepRule: { trustRegion: 0 } }, /^invalid trustRegion: 0 \(must be > 0\)$/],
   [{ stepRule: { trustRegion: null } }, /^invalid trustRegion: null /],
   [{ stepRule: { trustRegion: "0.1" } }, /^invalid trustRegion: "0.1" /],
+  [
+    { stepRule: { trustRegion: { initial: 1, maximm: 2 } } },
+    /^trustRegion has no option maximm \(did you mean maximum\?\)$/,
+  ],
   [{ stepRule: { trustRegion: {} } }, /^invalid trustRegion: undefined /],
   [{ stepRule: { trustRegion: { initial: 1, minimum: 2 } } }, /^invalid trustRegion minimum: 2 /],
   [{ stepRule: { trustRegion: { initial: 1, maximum: 0.5 } } }, /^invalid trustRegion maximum: 0.5 /],
@@ -189,6 +209,20 @@ for (const { name, kind, options, defaults } of library.methods) {
             return isOneLine(error);
           },
         );
+      }
+    });
+
+    it("names option and value where a number, a word or a switch is another word", () => {
+      for (const option of options) {
+        for (const value of ["big", "0.5"]) {
+          assert.throws(
+            () => functions[name]({ [option]: value }),
+            (error: Error) => {
+              assert.ok(error.message.startsWith(`invalid ${option}: "${value}" (must be `), error.message);
+              return isOneLine(error);
+            },
+          );
+        }
       }
     });
 

@@ -8,7 +8,7 @@
 
 import { checkSolver, type SolverOption, solverName } from "../../curvature/solver.ts";
 import type { Structure } from "../../curvature/structure.ts";
-import { requireKnown, requireOption } from "../../errors.ts";
+import { requireKnown, requireNumber, requireOption } from "../../errors.ts";
 import { type FisherOption, parseFisher } from "../../fisher/index.ts";
 import type { UpdateRule } from "../first-order/rule.ts";
 import { type MomentumOptions, momentumRule } from "../first-order/sgd.ts";
@@ -60,9 +60,10 @@ export function naturalGradient(
   options: CarryingOptions,
   defaults: Required<Pick<NaturalOptions, "fisher" | "damping" | "learningRate">>,
 ): Optimizer {
-  const { solver = "auto", refreshEvery = 1, klClip, learningRate = defaults.learningRate } = options;
-  const fisher = parseFisher(options.fisher ?? defaults.fisher);
-  const damping = dampingPolicy(options.damping ?? defaults.damping);
+  const { solver = "auto", refreshEvery = 1, klClip } = options;
+  const { learningRate = defaults.learningRate } = options;
+  const fisher = parseFisher(options.fisher === undefined ? defaults.fisher : options.fisher);
+  const damping = dampingPolicy(options.damping === undefined ? defaults.damping : options.damping);
   checkLearningRate(learningRate);
   checkSolver(solver);
   requireOption(
@@ -71,7 +72,7 @@ export function naturalGradient(
     refreshEvery,
     "a positive integer",
   );
-  requireOption(klClip === undefined || klClip > 0, "klClip", klClip, "> 0");
+  if (klClip !== undefined) requireNumber(klClip > 0, "klClip", klClip, "> 0");
   const needsDamping = refreshEvery > 1 || fisher.type === "monte-carlo";
   requireOption(
     damping.initial > 0 || !needsDamping,
