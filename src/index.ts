@@ -13,3 +13,4 @@ export type { Device } from "./runtime/session.ts";
 export { setWasmFolder } from "./runtime/wasm-folder.ts";
 export { type NamedTensors, type NamedTensorsLike, type Tensor, tensor } from "./tensor.ts";
 export * from "./training/index.ts";
+export { openRun, type Prediction, type TrainedRun } from "./training/open-run.ts";

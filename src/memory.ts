@@ -1,4 +1,5 @@
-/** How much memory the machine has left for what is about to be built. */
+/** How much memory the machine has left for what is about to be built, and refusals of what would take more. */
+import { MemoryError } from "./errors.ts";
 
 /** Where the machine cannot be asked: in browsers, whose WebAssembly has no more. */
 const UNKNOWN_MEMORY = 4 * 2 ** 30;
@@ -14,4 +15,24 @@ export function availableMemory(): number {
   const { process } = globalThis as { process?: { availableMemory?(): number } };
   const available = process?.availableMemory?.();
   return available ? Math.floor(SHARE * available) : UNKNOWN_MEMORY;
+}
+
+/**
+ * @param what is built, without an article
+ * @param remedy what to use in its place
+ * @throws MemoryError with the estimate when it would take more than the limit, in bytes
+ */
+export function requireMemory(what: string, bytes: number, limit: number, remedy: string): void {
+  if (bytes <= limit) return;
+  throw new MemoryError(
+    `the ${what} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use ${remedy})`,
+  );
+}
+
+/** `1.5 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const exponent = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1024 ** exponent;
+  return `${value >= 100 || exponent === 0 ? Math.round(value) : value.toPrecision(2)} ${units[exponent]}`;
 }

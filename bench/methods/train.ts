@@ -1,12 +1,12 @@
 /** One combination: the settings are tried, and the best of them trained. */
 
 import { defaultBatchSize } from "../../src/cli/defaults.ts";
-import { trainerConfig } from "../../src/cli/run-config.ts";
 import type { Batch } from "../../src/data/batches.ts";
 import { splitDataset } from "../../src/data/dataset.ts";
 import { batchCount, batches, type Dataset, loadDataset } from "../../src/data/index.ts";
 import { Random } from "../../src/random.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
+import { trainerConfig } from "../../src/training/run-config.ts";
 import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
 import { type Options, onCosine, type Plan, settingsOf } from "./plan.ts";
 import type { Outcome, Training } from "./results.ts";

@@ -101,7 +101,7 @@ const common: Readonly<Record<string, OptionText>> = {
   },
   form: {
     default: "inverse",
-    meaning: '`"eigen"`: $A \\otimes G + \\lambda I$ itself, in the eigenbasis of both factors',
+    meaning: '`"eigen"`: $G \\otimes A + \\lambda I$ itself, in the eigenbasis of both factors',
   },
   convolution: {
     default: "expand",

@@ -6,7 +6,8 @@ import { findMethod } from "../optimizers/index.ts";
 import { summarize } from "../report/summary.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
-import { createRunFolder, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { COMPARISON_FORMAT, likelihoodOf, type RunConfig, trainerConfig } from "../training/run-config.ts";
+import { createRunFolder, type RunRecord, writeConfig, writeEncoding } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
@@ -20,7 +21,6 @@ import { describeStep, openProgress, type Progress, type RunProgress } from "./p
 import { describeRanking, rankingTable } from "./ranking.ts";
 import { describeEnvironment, reproducingCommand, saveReport } from "./report-file.ts";
 import { performRun } from "./run.ts";
-import { likelihoodOf, type RunConfig, trainerConfig } from "./run-config.ts";
 import {
   addTrainingOptions,
   type LoadedData,
@@ -157,7 +157,7 @@ async function runAll(
   const { folder, options, data, interrupts, training } = shared;
   const steps = trialSteps(shared);
   await writeConfig(folder, {
-    ...{ format: "natgrad comparison 1", commands: [shared.command], methods: names },
+    ...{ format: COMPARISON_FORMAT, commands: [shared.command], methods: names },
     ...{ dataset: data.dataset, training, tuning: options.tune ? tuningRecord(steps) : undefined },
   });
   announce(shared, names, absent, steps);
@@ -231,6 +231,7 @@ async function runMethod(
     try {
       const own = await createRunFolder(folder, name);
       await writeConfig(own, { ...config });
+      await writeEncoding(own, data.split.encoding);
       const shownEpochs = training.timeBudget === undefined ? training.epochs : undefined;
       const { record } = await withRunLock(own, () =>
         performRun({

@@ -8,6 +8,7 @@ import { type InspectOptions, inspect } from "../inspect/inspect.ts";
 import { type Inspection, inspectionNumbers } from "../inspect/inspection.ts";
 import { writeFileAtomically } from "../training/atomic-file.ts";
 import { makeFolders } from "../training/folders.ts";
+import { loadRunData, type RunConfig, readRunConfig, trainerConfig } from "../training/run-config.ts";
 import { runFiles } from "../training/run-folder.ts";
 import { commaSeparated, integer, oneOf, positiveInteger, positiveNumber } from "./arguments.ts";
 import { watchInterrupts } from "./interrupts.ts";
@@ -15,7 +16,6 @@ import { describeModel } from "./models.ts";
 import { formatValue, type Output, openOutput } from "./output.ts";
 import { openProgress } from "./progress.ts";
 import { reproducingCommand } from "./report-file.ts";
-import { loadRunData, type RunConfig, readRunConfig, trainerConfig } from "./run-config.ts";
 import { renderTable } from "./table.ts";
 
 const examples = `

@@ -1,41 +1,12 @@
-/** The network of a run: a dense one by the sizes of its layers, or one for images by its name. */
+/** The network of a run: what the command line takes, and what it says about it. */
 import { type Dataset, inputCount } from "../data/index.ts";
-import { nearest, requireOption, UsageError } from "../errors.ts";
-import { createImageModel, imageModels } from "../models/registry.ts";
-import * as nn from "../nn/index.ts";
-import { sizeOf } from "../tensor.ts";
+import { nearest, UsageError } from "../errors.ts";
+import { type ActivationName, DENSE, type ModelConfig } from "../models/config.ts";
+import { imageModels } from "../models/registry.ts";
+import type * as nn from "../nn/index.ts";
 import type { Assignment } from "./arguments.ts";
 import { defaultActivation, defaultHidden } from "./defaults.ts";
 
-/** As `config.json` has it. */
-export type ModelConfig = DenseConfig | ImageModelConfig;
-
-export interface DenseConfig {
-  /** Units of the hidden layers. */
-  readonly hidden: readonly number[];
-  readonly activation: ActivationName;
-}
-
-export interface ImageModelConfig {
-  readonly name: string;
-  readonly options: Readonly<Record<string, unknown>>;
-}
-
-const activations = {
-  tanh: nn.tanh,
-  relu: nn.relu,
-  leakyRelu: nn.leakyRelu,
-  sigmoid: nn.sigmoid,
-  gelu: nn.gelu,
-  softplus: nn.softplus,
-  elu: nn.elu,
-  sin: nn.sin,
-} as const;
-
-export type ActivationName = keyof typeof activations;
-export const activationNames = Object.keys(activations) as ActivationName[];
-
-const DENSE = "dense";
 export const modelNames: readonly string[] = [DENSE, ...imageModels.map(({ name }) => name)];
 
 /** Whether `--model` names a network for images. */
@@ -83,34 +54,6 @@ export function modelConfig({ model, hidden, activation, modelOption = [] }: Mod
       throw new UsageError(`invalid --model-option: "${method}.…" (must be key=value)`);
   }
   return { name: model, options: Object.fromEntries(modelOption.map(({ key, value }) => [key, value])) };
-}
-
-/**
- * The network for these data, the output layer following from the task.
- *
- * @throws UsageError when an option is out of range, or the data have no images and the network takes some
- */
-export function buildModel(model: ModelConfig, data: Dataset): nn.Model {
-  if (!("name" in model)) return denseModel(model, data);
-  requireOption(
-    data.imageShape !== undefined,
-    "--model",
-    model.name,
-    `${DENSE} for ${data.name}, which has no images`,
-  );
-  return createImageModel(model.name, model.options, outputUnits(data));
-}
-
-function denseModel({ hidden, activation }: DenseConfig, data: Dataset): nn.Model {
-  requireOption(Array.isArray(hidden), "hidden", hidden, "a list of layer sizes");
-  requireOption(activationNames.includes(activation), "activation", activation, activationNames.join(" | "));
-  const layers = hidden.flatMap((units) => [nn.dense(units), activations[activation]()]);
-  const flat = data.imageShape ? [nn.flatten()] : [];
-  return nn.sequential([...flat, ...layers, nn.dense(outputUnits(data))]);
-}
-
-function outputUnits({ task, targets }: Dataset): number {
-  return task.kind === "classification" ? task.classNames.length : sizeOf(targets.shape.slice(1));
 }
 
 /** In a few words: `hidden layers 32-16, tanh`, `wide-resnet, depth 16`. */

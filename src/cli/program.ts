@@ -8,6 +8,7 @@ import { reportFailure } from "./failure.ts";
 import { addInspectCommand } from "./inspect.ts";
 import { addMethodsCommand } from "./methods.ts";
 import { allowClosedPipes } from "./output.ts";
+import { addPredictCommand } from "./predict.ts";
 import { addReproduceCommand } from "./reproduce.ts";
 import { addResumeCommand } from "./resume.ts";
 import { addTrainCommand } from "./train.ts";
@@ -18,6 +19,7 @@ Start with:
   $ natgrad compare          the methods on a built-in task, with a report
   $ natgrad train my.csv     a model of your own data
   $ natgrad train --help     all that can be set
+  $ natgrad predict runs/my new.csv   what that model says of other rows
 
 Runs land in runs/<name>/: config.json, metrics.jsonl, checkpoint.safetensors, report.html.
 Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by SIGTERM).
@@ -58,6 +60,7 @@ export function buildProgram(args: readonly string[]): Command {
   addMethodsCommand(program);
   addDataCommand(program);
   addResumeCommand(program, args);
+  addPredictCommand(program);
   addInspectCommand(program, args);
   addReproduceCommand(program);
   addBenchCommand(program, args);

@@ -3,14 +3,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { requireOption, UsageError } from "../errors.ts";
-import { runFiles, truncateMetrics, writeConfig } from "../training/run-folder.ts";
+import { loadRunData, type RunConfig, readRunConfig, trainerConfig } from "../training/run-config.ts";
+import { runFiles, truncateMetrics, writeConfig, writeEncoding } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { resumeTrainer } from "../training/trainer.ts";
 import { integer, positiveInteger } from "./arguments.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { openOutput } from "./output.ts";
 import { reproducingCommand } from "./report-file.ts";
-import { loadRunData, type RunConfig, readRunConfig, trainerConfig } from "./run-config.ts";
 import { runAndReport } from "./train.ts";
 
 const examples = `
@@ -84,6 +84,7 @@ async function goOn(
       );
     }
     await writeConfig(folder, { ...config });
+    await writeEncoding(folder, split.encoding);
     const records = await truncateMetrics(folder, epoch);
     const { name } = trainer.config.optimizer;
     await runAndReport({ name, folder, config, split, trainer, records }, interrupts, openOutput(json));

@@ -7,6 +7,7 @@ import type { StepStatistics } from "../optimizers/index.ts";
 import { keepFileAs } from "../training/atomic-file.ts";
 import { bestRecord, isExhausted } from "../training/early-stopping.ts";
 import { type FitOptions, firstRows } from "../training/fit.ts";
+import type { RunConfig } from "../training/run-config.ts";
 import {
   type EpochRecord,
   finalRecord,
@@ -16,7 +17,6 @@ import {
 } from "../training/run-folder.ts";
 import type { Trainer } from "../training/trainer.ts";
 import { Pace, type TimeLeft } from "./pace.ts";
-import type { RunConfig } from "./run-config.ts";
 
 export interface RunRequest {
   readonly name: string;

@@ -2,7 +2,14 @@
 import type { Command } from "commander";
 import { inputCount } from "../data/index.ts";
 import { classify } from "../training/classification.ts";
-import { createRunFolder, finalRecord, type RunRecord, writeConfig } from "../training/run-folder.ts";
+import { type RunConfig, trainerConfig } from "../training/run-config.ts";
+import {
+  createRunFolder,
+  finalRecord,
+  type RunRecord,
+  writeConfig,
+  writeEncoding,
+} from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer, type Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
@@ -13,7 +20,6 @@ import { formatDuration, formatOptions, formatValue, type Output, openOutput } f
 import { describeStep, openProgress } from "./progress.ts";
 import { describeEnvironment, type ReportParts, reproducingCommand, saveReport } from "./report-file.ts";
 import { evaluationNotices, performRun, type RunOutcome, type RunRequest } from "./run.ts";
-import { type RunConfig, trainerConfig } from "./run-config.ts";
 import {
   addTrainingOptions,
   loadData,
@@ -75,6 +81,7 @@ async function train(source: string, options: TrainOptions, args: readonly strin
       const folder = await createRunFolder(options.runsDir, options.name ?? split.training.name);
       await withRunLock(folder, async () => {
         await writeConfig(folder, { ...config });
+        await writeEncoding(folder, split.encoding);
         const name = trainer.config.optimizer.name;
         await runAndReport({ name, folder, config, split, trainer }, interrupts, output);
       });

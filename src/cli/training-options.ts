@@ -13,9 +13,11 @@ import {
 } from "../data/index.ts";
 import { requireOption } from "../errors.ts";
 import type { FisherOption } from "../fisher/index.ts";
+import { activationNames } from "../models/config.ts";
 import { createOptimizer, findMethod, type LearningRate } from "../optimizers/index.ts";
 import type { Device } from "../runtime/session.ts";
 import type { FloatDType } from "../tensor.ts";
+import { FORMAT, fingerprint, type RunConfig, type TrainingConfig } from "../training/run-config.ts";
 import {
   type Assignment,
   assignment,
@@ -32,7 +34,6 @@ import {
 } from "./arguments.ts";
 import { defaultActivation, defaultBatchSize, defaultEpochs, defaultHidden } from "./defaults.ts";
 import {
-  activationNames,
   describeModelOptions,
   isImageModel,
   type ModelOptions,
@@ -41,7 +42,6 @@ import {
   modelNames,
 } from "./models.ts";
 import { CHECKPOINT_MINUTES } from "./run.ts";
-import { FORMAT, fingerprint, type RunConfig, type TrainingConfig } from "./run-config.ts";
 import { natgradVersion } from "./version.ts";
 
 export interface TrainingOptions extends ModelOptions {

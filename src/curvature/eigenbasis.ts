@@ -15,7 +15,8 @@ import { type LayerScores, type LayerVector, vectorMatrix } from "../fisher/inde
 import { add, concatenate, matmul, multiply, reshape, type SymbolicTensor } from "../graph/index.ts";
 import type { RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { decomposeBorrowed, failed } from "./factorize.ts";
-import { factorOrders, factorsAreCheaper, loadInputFactor, loadOutputFactor, whenBoth } from "./kronecker.ts";
+import { factorOrders, factorsAreCheaper, loadInputFactor, loadOutputFactor } from "./kronecker.ts";
+import { whenBoth } from "./ready.ts";
 import type { Workspace } from "./workspace.ts";
 
 export function basisSlots(layer: LayerScores): Record<string, SlotSpec> {

@@ -21,7 +21,7 @@
  * Differs from the paper: A, G and s are moving averages, updated together, all with the same ε, as K-FAC's; the
  * paper takes A and G from the batch of the refresh, and its first algorithm s from the current batch alone; as the
  * old scale belongs to the old coordinates, that of a new basis starts from Λ_G ⊗ Λ_A, which averages over the same
- * batches.
+ * batches: with `refreshEvery: 1` and the default decay s is K-FAC's to 95 %, after 20 steps in one basis to 36 %.
  */
 import type { LayerScores } from "../fisher/index.ts";
 import { add, divide, multiply, sum } from "../graph/index.ts";

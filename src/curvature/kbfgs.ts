@@ -21,7 +21,8 @@
  * | averaged s, y           | `step`, `change`                           | (O)            |
  * | λ                       | `damping`                                  | ()             |
  *
- * Differs from the paper: A starts at the first batch's, the paper averages over the whole dataset first; ν = √λ is
+ * Differs from the paper: g is the batch's gradient and momentum comes after H_g g H_a, the paper takes a moving average of
+ * gradients for g; with `refreshEvery` the factors rest between updates; A starts at the first batch's, the paper averages over the whole dataset first; ν = √λ is
  * at most 1, as the damping rule has no solution beyond it.
  */
 import { extendedInputs, type LayerScores, matrixVector, vectorMatrix } from "../fisher/index.ts";
@@ -42,8 +43,9 @@ import { dampPair, denseInverse, dot, type InverseHessian, limitedInverse } from
 import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { inversionBytes, invertDamped } from "./factorize.ts";
 import { traceInverseUpdate } from "./inverse-update.ts";
-import { factorOrders, factorsAreCheaper, outerDirection, whenReady } from "./kronecker.ts";
+import { factorOrders, factorsAreCheaper, outerDirection } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
+import { whenReady } from "./ready.ts";
 import type { Structure } from "./structure.ts";
 import { Workspace } from "./workspace.ts";
 

@@ -16,7 +16,8 @@
  * | (G + (√λ/π) I)⁻¹                | `outputInverse` | (O, O) |
  *
  * Differs from the paper: the block-diagonal form only, not the tri-diagonal one; statistics are taken from the whole
- * batch, not from a part of it; learning rate and momentum are options by default, and `stepRule: "quadratic-model"`
+ * batch in every step, not from a part of it; factors are inverted at once where λ rises, not only every `refreshEvery` steps; weight
+ * decay is added to the direction, the paper's ℓ₂ term to gradient and curvature; learning rate and momentum are options by default, and `stepRule: "quadratic-model"`
  * chooses both on every step as the paper does.
  */
 import { requireOption } from "../errors.ts";
@@ -40,9 +41,9 @@ import {
   loadOutputFactor,
   outerDirection,
   traces,
-  whenBoth,
 } from "./kronecker.ts";
 import { blockParameters } from "./partition.ts";
+import { whenBoth } from "./ready.ts";
 import type { Structure } from "./structure.ts";
 import { Workspace } from "./workspace.ts";
 

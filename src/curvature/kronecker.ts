@@ -22,9 +22,9 @@
 import { MemoryError, requireNumber, requireOption } from "../errors.ts";
 import type { ImageForm, LayerScores, LayerVector } from "../fisher/index.ts";
 import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
+import { formatBytes } from "../memory.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { SlotArrays, SlotSymbols } from "./block.ts";
-import { formatBytes } from "./solver.ts";
 import type { Averaging } from "./structure.ts";
 
 /**
@@ -154,23 +154,6 @@ export function outerDirection(
     weight: matmul(left, forWeights, { transposeB: true }),
     bias: reshape(matmul(left, forBias, { transposeB: true }), [-1]),
   };
-}
-
-/** Hands a result on, at once where it is there already. */
-export function whenReady<T, R>(value: T | Promise<T>, next: (value: T) => R): R | Promise<R> {
-  return value instanceof Promise ? value.then(next) : next(value);
-}
-
-/** Hands two results on, at once where both are there already. */
-export function whenBoth<T, R>(
-  first: T | Promise<T>,
-  second: T | Promise<T>,
-  next: (first: T, second: T) => R,
-): R | Promise<R> {
-  if (first instanceof Promise || second instanceof Promise) {
-    return Promise.all([first, second]).then(([a, b]) => next(a, b));
-  }
-  return next(first, second);
 }
 
 /**

@@ -50,14 +50,16 @@ import {
   type SymbolicTensor,
   slice,
 } from "../graph/index.ts";
+import { requireMemory } from "../memory.ts";
 import { bytesPerElement } from "../tensor.ts";
-import type { CurvatureBlock, RefreshOutcome, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
+import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { blockDiagonalStructure } from "./block-diagonal.ts";
 import { type CouplingOption, couplingMatrix, isIdentity, requireInvertible } from "./coupling.ts";
 import { solveGeneral } from "./general-system.ts";
 import { fisherMatrix, parameterSpaceMemory } from "./parameter-space.ts";
 import { blockParameters } from "./partition.ts";
-import { requireMemory, solverName } from "./solver.ts";
+import { whenReady } from "./ready.ts";
+import { solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
 import {
   correctedGradient,
@@ -145,16 +147,15 @@ function sampleSpace(
     refresh(slots, { damping, fresh, stale }) {
       const b = new Float64Array(order);
       if (residual) for (let l = 0; l < count; l++) b.set(slots.residual, l * rows);
-      const outcome = solveGeneral({
+      const solving = solveGeneral({
         ...{ matrix: coupledGrams(slots, sigma, count, rows), order, damping },
         solve: fresh && residual ? { b, x: slots.weights } : undefined,
         inverse: stale || !residual ? slots.inverse : undefined,
       });
-      const record = (ended: RefreshOutcome) => {
-        slots.damping[0] = ended.damping;
-        return ended;
-      };
-      return outcome instanceof Promise ? outcome.then(record) : record(outcome);
+      return whenReady(solving, (outcome) => {
+        slots.damping[0] = outcome.damping;
+        return outcome;
+      });
     },
     fresh: residual
       ? (slots) =>

@@ -30,6 +30,7 @@ import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome, RefreshRequest, SlotArrays, SlotSymbols } from "./block.ts";
 import { solveDamped } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
+import { whenReady } from "./ready.ts";
 import {
   correctedGradient,
   correctedVector,
@@ -61,18 +62,17 @@ export function sampleSpaceBlock(structure: string, { layers, residual, samples 
   };
 
   function refresh(slots: SlotArrays, request: RefreshRequest): RefreshOutcome | Promise<RefreshOutcome> {
-    const outcome = solveDamped({
+    const solving = solveDamped({
       matrix: slots.gram,
       order: rows,
       damping: request.damping,
       solve: request.fresh && residual ? { b: slots.residual, x: slots.weights } : undefined,
       inverseFactor: request.stale || !residual ? slots.inverseFactor : undefined,
     });
-    const record = (ended: RefreshOutcome) => {
-      slots.damping[0] = ended.damping;
-      return ended;
-    };
-    return outcome instanceof Promise ? outcome.then(record) : record(outcome);
+    return whenReady(solving, (outcome) => {
+      slots.damping[0] = outcome.damping;
+      return outcome;
+    });
   }
 
   return {

@@ -1,6 +1,7 @@
 /** Chooses how an exactly represented block is solved. */
-import { everyKeyOf, MemoryError, requireKnown, requireNumber, requireOption } from "../errors.ts";
+import { everyKeyOf, requireKnown, requireNumber, requireOption } from "../errors.ts";
 import { type Scores, totalDimension } from "../fisher/index.ts";
+import { requireMemory } from "../memory.ts";
 import type { CurvatureBlock } from "./block.ts";
 import { type ConjugateGradientOptions, conjugateGradientBlock } from "./conjugate-gradient.ts";
 import { parameterSpaceBlock, parameterSpaceMemory } from "./parameter-space.ts";
@@ -82,20 +83,4 @@ export function solvedBlock(
   const remedy = chosen === "gram" ? "a smaller batch or solver: cg" : "solver: gram or cg";
   requireMemory(`${structure} block of ${order}`, bytes, memoryLimit, remedy);
   return chosen === "gram" ? sampleSpaceBlock(structure, scores) : parameterSpaceBlock(structure, scores);
-}
-
-/** @throws MemoryError with the estimate when a block would take more than the limit, in bytes */
-export function requireMemory(block: string, bytes: number, limit: number, remedy: string): void {
-  if (bytes <= limit) return;
-  throw new MemoryError(
-    `the ${block} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use ${remedy})`,
-  );
-}
-
-/** `1.5 GiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const exponent = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  const value = bytes / 1024 ** exponent;
-  return `${value >= 100 || exponent === 0 ? Math.round(value) : value.toPrecision(2)} ${units[exponent]}`;
 }

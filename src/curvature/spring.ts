@@ -20,7 +20,8 @@
  */
 import { type LayerVector, type Scores, scoreProduct } from "../fisher/index.ts";
 import { add, multiply, type SymbolicTensor, subtract } from "../graph/index.ts";
-import type { CurvatureBlock, RefreshOutcome } from "./block.ts";
+import type { CurvatureBlock } from "./block.ts";
+import { whenReady } from "./ready.ts";
 
 /** λ of the kept curvature, among the slots of such a block. */
 const DAMPING = "carriedDamping";
@@ -50,12 +51,10 @@ export function carryingBlock(
     ...block,
     refreshed: { ...block.refreshed, [DAMPING]: { shape: [], dtype } },
     refresh(slots, request) {
-      const record = (outcome: RefreshOutcome) => {
+      return whenReady(refresh(slots, request), (outcome) => {
         slots[DAMPING][0] = outcome.damping;
         return outcome;
-      };
-      const outcome = refresh(slots, request);
-      return outcome instanceof Promise ? outcome.then(record) : record(outcome);
+      });
     },
     fresh: fresh && ((slots) => combined(fresh(slots), before)),
     factored: false, // g + λμφ is no product of the batch's factors

@@ -26,10 +26,11 @@ import {
   subtract,
   transpose,
 } from "../graph/index.ts";
+import { requireMemory } from "../memory.ts";
 import { bytesPerElement, type TypedArray } from "../tensor.ts";
 import type { CurvatureBlock, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
-import { requireMemory, solverName } from "./solver.ts";
+import { solverName } from "./solver.ts";
 import type { StructureContext } from "./structure.ts";
 import { solveSystems } from "./systems.ts";
 

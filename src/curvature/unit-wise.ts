@@ -51,10 +51,11 @@ import {
   sqrt,
   transpose,
 } from "../graph/index.ts";
+import { requireMemory } from "../memory.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, SlotArrays, SlotSpec, SlotSymbols } from "./block.ts";
 import { blockParameters } from "./partition.ts";
-import { requireMemory, solverName } from "./solver.ts";
+import { solverName } from "./solver.ts";
 import type { Structure, StructureContext } from "./structure.ts";
 import { solveSystems } from "./systems.ts";
 import { applyInverse, part, unitRowsBlock } from "./unit-rows.ts";

@@ -25,11 +25,11 @@ import {
 } from "../fisher/index.ts";
 import { matmul, reshape } from "../graph/index.ts";
 import { type RowInverse, rowInverse, rowInverseAsync } from "../linalg/index.ts";
+import { requireMemory } from "../memory.ts";
 import { bytesPerElement } from "../tensor.ts";
 import type { CurvatureBlock, RefreshOutcome } from "./block.ts";
 import { failed, LARGEST_SYNCHRONOUS_ORDER } from "./factorize.ts";
 import { blockParameters } from "./partition.ts";
-import { requireMemory } from "./solver.ts";
 import type { Structure } from "./structure.ts";
 
 /** How often the damping is raised tenfold before the block is given up. */

@@ -1,6 +1,7 @@
 /** The last step of every loader: fitted features and targets, written for the training and the validation rows. */
 import type { FloatDType, Tensor } from "../tensor.ts";
 import type { DataSplit, Dataset, RowSplit } from "./dataset.ts";
+import type { TableEncoding } from "./encoding.ts";
 import { encodeFeatures, type Feature } from "./features.ts";
 import type { TargetEncoder } from "./targets.ts";
 
@@ -11,6 +12,7 @@ export interface DatasetParts {
   readonly targets: TargetEncoder;
   readonly dtype: FloatDType;
   readonly imageShape?: readonly [number, number, number];
+  readonly encoding?: TableEncoding;
   readonly notices: readonly string[];
 }
 
@@ -20,7 +22,7 @@ function asImages({ shape, data }: Tensor, imageShape: DatasetParts["imageShape"
 }
 
 export async function assembleSplit(parts: DatasetParts): Promise<DataSplit> {
-  const { name, features, targets, dtype, notices, imageShape } = parts;
+  const { name, features, targets, dtype, notices, imageShape, encoding } = parts;
   const inputNames = features.flatMap((feature) => feature.names);
   const write = async (rows: Int32Array): Promise<Dataset> => ({
     name,
@@ -32,5 +34,6 @@ export async function assembleSplit(parts: DatasetParts): Promise<DataSplit> {
     notices,
   });
   const training = await write(parts.rows.training);
-  return { training, validation: await write(parts.rows.validation), notices };
+  const validation = await write(parts.rows.validation);
+  return { training, validation, ...(encoding && { encoding }), notices };
 }

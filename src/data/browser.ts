@@ -14,4 +14,12 @@ export {
   toOriginalUnits,
   validateDataset,
 } from "./dataset.ts";
+export { type Decoded, type DecodedClasses, type DecodedNumbers, decodeOutputs } from "./decode.ts";
 export type { DatasetOptions } from "./definition.ts";
+export type {
+  CategoryEncoding,
+  DateEncoding,
+  InputEncoding,
+  NumberEncoding,
+  TableEncoding,
+} from "./encoding.ts";

@@ -1,7 +1,7 @@
 /**
  * CSV files: read, split by seed, fitted on the training rows, encoded. The files in csv/ follow the same path:
- * text (bytes to text), rows (text to cells), column and table (cells to columns), inputs, dates and outputs (columns
- * to what a network takes).
+ * text (bytes to text), rows (text to cells), column and table (cells to columns), inputs, dates, features and outputs
+ * (columns to what a network takes); encode takes the rows of another file along it.
  */
 import { basename } from "node:path";
 import { breathe } from "../breathe.ts";
@@ -12,6 +12,7 @@ import { fitInputs } from "./csv/inputs.ts";
 import { findTargets, fitTargets } from "./csv/outputs.ts";
 import { readTable, type TableOptions } from "./csv/table.ts";
 import { type DataSplit, type SplitOptions, splitRows, type TaskKind } from "./dataset.ts";
+import { ENCODING_FORMAT, type TableEncoding } from "./encoding.ts";
 
 export interface CsvOptions extends SplitOptions {
   /** Column to predict by name, or by index from 0 (−1 is the last, the default); several for regression. */
@@ -31,13 +32,15 @@ export interface CsvOptions extends SplitOptions {
 }
 
 /** What the registry knows about a file and the file does not say. */
-export interface CsvHints extends Pick<TableOptions, "columnNames" | "missing"> {
+export interface CsvHints extends Pick<TableOptions, "missing"> {
   readonly name: string;
+  /** Names for the columns of a file known to have no header. */
+  readonly columnNames?: readonly string[];
 }
 
 /**
  * Reads a CSV file, plain or gzip, and splits it. Scaling, categories and fillings are fitted on the training rows
- * only.
+ * only; the split's `encoding` is what was fitted, for `encodeCsv`.
  *
  * @throws UsageError in one line with file, line and column
  */
@@ -61,6 +64,14 @@ export async function loadCsv(path: string, options: CsvOptions = {}, hints?: Cs
   const rest = table.columns.filter((column) => !targets.includes(column) && !dropped.includes(column));
   await breathe();
   const encoder = fit(rows.training);
-  const features = await fitInputs(table, rest, rows.training, notices);
-  return assembleSplit({ name, rows, features, targets: encoder, dtype, notices });
+  const inputs = await fitInputs(table, rest, rows.training, notices);
+  const encoding: TableEncoding = {
+    ...{ format: ENCODING_FORMAT, name, header: table.header },
+    columns: table.columns.map((column) => column.name),
+    ...(hints?.missing && { missing: hints.missing }),
+    inputs: inputs.map((input) => input.encoding),
+    ...{ task: encoder.task, dtype },
+  };
+  const features = inputs.flatMap((input) => input.features);
+  return assembleSplit({ name, rows, features, targets: encoder, dtype, encoding, notices });
 }

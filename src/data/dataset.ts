@@ -3,6 +3,7 @@ import { requireOption, UsageError } from "../errors.ts";
 import { gatherPixels, isPixels } from "../pixels.ts";
 import { Random } from "../random.ts";
 import { allocate, dtypeOf, formatShape, sizeOf, type Tensor } from "../tensor.ts";
+import type { TableEncoding } from "./encoding.ts";
 
 /** Real numbers to predict, `(N, C)`; standardized, so metrics are reported through {@link toOriginalUnits}. */
 export interface RegressionTask {
@@ -58,6 +59,8 @@ export interface Dataset {
 export interface DataSplit {
   readonly training: Dataset;
   readonly validation: Dataset;
+  /** What was fitted on the training rows, to encode other rows alike; absent for images and for tensors of the caller's. */
+  readonly encoding?: TableEncoding;
   readonly notices: readonly string[];
 }
 

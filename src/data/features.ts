@@ -44,7 +44,7 @@ export function fitScaling(values: Float64Array, rows: Int32Array): Scaling {
 export function standardizedFeature(
   name: string,
   values: Float64Array,
-  { mean, deviation }: Scaling,
+  { mean, deviation }: Omit<Scaling, "missing">,
 ): Feature {
   return {
     names: [name],
@@ -55,11 +55,6 @@ export function standardizedFeature(
       }
     },
   };
-}
-
-/** A number as it is. */
-export function plainFeature(name: string, values: Float64Array): Feature {
-  return standardizedFeature(name, values, { mean: 0, deviation: 1, missing: 0 });
 }
 
 /**

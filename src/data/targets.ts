@@ -1,7 +1,7 @@
 /** From raw target columns to the target tensor of a task. */
 import { UsageError } from "../errors.ts";
 import { allocate, type FloatDType, type Tensor } from "../tensor.ts";
-import type { Task } from "./dataset.ts";
+import type { BinaryTask, ClassificationTask, RegressionTask, Task } from "./dataset.ts";
 import { fitScaling } from "./features.ts";
 
 /** A task and how its rows are written. */
@@ -33,8 +33,19 @@ export function regressionTargets(
   });
   const mean = scalings.map((scaling) => scaling.mean);
   const deviation = scalings.map((scaling) => scaling.deviation);
+  return scaledTargets({ kind: "regression", targetNames, scaling: { mean, deviation, log } }, columns);
+}
+
+/**
+ * Real targets, scaled as a task says.
+ *
+ * @param columns one array per target, finite (and positive for a logarithm) in every row used
+ */
+export function scaledTargets(task: RegressionTask, columns: readonly Float64Array[]): TargetEncoder {
+  const { mean, deviation, log } = task.scaling;
+  const values = log ? columns.map((column) => column.map(Math.log)) : columns;
   return {
-    task: { kind: "regression", targetNames, scaling: { mean, deviation, log } },
+    task,
     encode(rows, dtype) {
       const width = values.length;
       const data = allocate(dtype, rows.length * width);
@@ -73,8 +84,14 @@ export function classTargets(
       `target "${targetName}" has ${classNames.length} classes and the binary task takes two (use task "classification")`,
     );
   }
+  return codedTargets({ kind, targetNames: [targetName], classNames }, codes);
+}
+
+/** Classes of a task by the class index of each row. */
+export function codedTargets(task: ClassificationTask | BinaryTask, codes: Int32Array): TargetEncoder {
+  const { kind } = task;
   return {
-    task: { kind, targetNames: [targetName], classNames },
+    task,
     encode(rows, dtype) {
       const data = allocate(kind === "binary" ? dtype : "int32", rows.length);
       for (let i = 0; i < rows.length; i++) data[i] = codes[rows[i]];

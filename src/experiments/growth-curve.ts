@@ -3,7 +3,7 @@
  *
  * What would take more time or memory than the limits is not tried: the next point is estimated from the last two.
  */
-import { formatBytes } from "../curvature/solver.ts";
+import { formatBytes } from "../memory.ts";
 import type { PointMeasurement, PointOutcome, PointRequest } from "./growth-point.ts";
 import { extrapolate, fitPowerLaw, type PowerLaw, upperPart } from "./power-law.ts";
 

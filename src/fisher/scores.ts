@@ -78,45 +78,67 @@ export interface TracedScores extends Omit<Scores, "layers"> {
 /** Norms of ∂ℓ/∂f below it count as this much, so that a sample fitted exactly has a row of zeros, not NaN; far above where squares underflow in float32. */
 const SMALLEST_RESIDUAL = 1e-15;
 
+/** Derivatives at the outputs that rows of S are traced from: row q of the k-th N is J_nᵀ seeds[k][n]. */
+export interface OutputScores {
+  /** r times (N, C). */
+  readonly seeds: readonly SymbolicTensor[];
+  /** ρ, (M); absent for Monte-Carlo. */
+  readonly residual?: SymbolicTensor;
+}
+
+/**
+ * The scores of a batch with respect to its outputs.
+ *
+ * @param sampledTargets the targets of every draw, for Monte-Carlo
+ */
+export function outputScores(
+  { outputs }: Pick<Forward, "outputs">,
+  likelihood: Likelihood,
+  targets: SymbolicTensor,
+  { type, draws }: FisherType,
+  sampledTargets: readonly SymbolicTensor[] = [],
+): OutputScores {
+  const samples = outputs.shape[0];
+  switch (type) {
+    case "empirical": {
+      const seed = likelihood.outputGradient(outputs, targets);
+      return { seeds: [seed], residual: broadcastTo(scalar(1, outputs.dtype), [samples]) };
+    }
+    case "improved-empirical": {
+      const seed = likelihood.outputGradient(outputs, targets);
+      const norm = maximum(sqrt(sum(square(seed), [1])), SMALLEST_RESIDUAL);
+      return { seeds: [divide(seed, reshape(norm, [samples, 1]))], residual: norm };
+    }
+    case "exact": {
+      const columns = likelihood.squareRoot(outputs, targets);
+      return {
+        seeds: columns.map(({ column }) => column),
+        residual: concatenate(columns.map((column) => column.residual)),
+      };
+    }
+    case "monte-carlo": {
+      const weight = 1 / Math.sqrt(draws);
+      const seedOf = (drawn: SymbolicTensor) => multiply(likelihood.outputGradient(outputs, drawn), weight);
+      return { seeds: sampledTargets.map(seedOf) };
+    }
+  }
+}
+
 /**
  * Traces the score matrix of a batch.
  *
  * @param sampledTargets the targets of every draw, for Monte-Carlo
  */
 export function traceScores(
-  { outputs, taps }: Forward,
+  forward: Forward,
   likelihood: Likelihood,
   targets: SymbolicTensor,
-  { type, draws }: FisherType,
+  fisher: FisherType,
   sampledTargets: readonly SymbolicTensor[] = [],
 ): TracedScores {
-  const samples = outputs.shape[0];
-  const one = broadcastTo(scalar(1, outputs.dtype), [samples]);
-  switch (type) {
-    case "empirical": {
-      const seed = likelihood.outputGradient(outputs, targets);
-      return { layers: backward(outputs, taps, [seed]), residual: one, samples };
-    }
-    case "improved-empirical": {
-      const seed = likelihood.outputGradient(outputs, targets);
-      const norm = maximum(sqrt(sum(square(seed), [1])), SMALLEST_RESIDUAL);
-      const direction = divide(seed, reshape(norm, [samples, 1]));
-      return { layers: backward(outputs, taps, [direction]), residual: norm, samples };
-    }
-    case "exact": {
-      const columns = likelihood.squareRoot(outputs, targets);
-      const seeds = columns.map(({ column }) => column);
-      const residual = concatenate(columns.map((column) => column.residual));
-      return { layers: backward(outputs, taps, seeds), residual, samples };
-    }
-    case "monte-carlo": {
-      const weight = 1 / Math.sqrt(draws);
-      const seeds = sampledTargets.map((drawn) => {
-        return multiply(likelihood.outputGradient(outputs, drawn), weight);
-      });
-      return { layers: backward(outputs, taps, seeds), samples };
-    }
-  }
+  const { outputs, taps } = forward;
+  const { seeds, residual } = outputScores(forward, likelihood, targets, fisher, sampledTargets);
+  return { layers: backward(outputs, taps, seeds), residual, samples: outputs.shape[0] };
 }
 
 /** One backward pass for every seed (N, C), down to the pre-activations of every layer. */

@@ -2,15 +2,9 @@
 import { sameShape } from "../tensor.ts";
 import { broadcastTo } from "./arrange.ts";
 import { multiply } from "./elementwise.ts";
+import { keyOf } from "./keys.ts";
 import { squaredNorm, sum } from "./reduce.ts";
-import {
-  apply,
-  constantData,
-  inputName,
-  type SymbolicTensor,
-  scalarValue,
-  topologicalOrder,
-} from "./symbolic.ts";
+import { apply, inputName, type SymbolicTensor, scalarValue, topologicalOrder } from "./symbolic.ts";
 import { winogradForm } from "./winograd.ts";
 
 /**
@@ -45,27 +39,6 @@ export function optimize(outputs: readonly SymbolicTensor[]): SymbolicTensor[] {
     return rewritten.get(root)!;
   };
   return outputs.map(rewrite);
-}
-
-/** Two nodes with the same key compute the same value. */
-function keyOf(node: SymbolicTensor, identifiers: ReadonlyMap<SymbolicTensor, number>): string {
-  const data = constantData(node);
-  const attributes = data
-    ? `${node.dtype} ${node.shape} ${data.length <= 64 ? [...data].map(exact) : identity(data)}`
-    : JSON.stringify(node.attributes);
-  return `${node.operation.name} ${attributes} ${node.inputs.map((operand) => identifiers.get(operand))}`;
-}
-
-const exact = (value: number) => (Object.is(value, -0) ? "-0" : String(value));
-
-const identities = new WeakMap<object, number>();
-let nextIdentity = 0;
-
-/** Large constants are equal only when they are the same array. */
-function identity(data: object): string {
-  let id = identities.get(data);
-  if (id === undefined) identities.set(data, (id = nextIdentity++));
-  return `#${id}`;
 }
 
 /** A cheaper node of the same value, `undefined` when there is none. */

@@ -1,5 +1,6 @@
 /** Traced computations compiled for a runtime. */
-import { lowerToOnnx, type NamedOutputs } from "../graph/onnx.ts";
+import { lowered } from "../graph/lowered.ts";
+import type { NamedOutputs } from "../graph/onnx.ts";
 import type { InPlacePair, OnnxModel, OnnxValue } from "../graph/onnx-model.ts";
 import { allocate, sizeOf, type Tensor, type TypedArray } from "../tensor.ts";
 import type { Arrays, Binding, Runtime, Session } from "./session.ts";
@@ -46,7 +47,7 @@ export async function compile(
   check?: (model: OnnxModel) => void,
 ): Promise<Program> {
   const missing = runtime.device === "webgpu" ? MISSING_ON_WEBGPU : undefined;
-  const model = lowerToOnnx(outputs, { missing, inPlace });
+  const model = lowered(outputs, { missing, inPlace });
   check?.(model);
   return new Program(model, await runtime.load(model), outputs);
 }

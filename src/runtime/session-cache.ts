@@ -166,6 +166,7 @@ class SharedBinding implements Binding {
 
 /** The options of a session follow from the number of operations and the precision. */
 function isSameModel(a: OnnxModel, b: OnnxModel): boolean {
+  if (a === b) return true;
   return (
     a.flops === b.flops &&
     a.float64 === b.float64 &&

@@ -19,7 +19,7 @@
  *
  * Differs from the paper: Θ is not divided by N.
  */
-import { requireMemory } from "../curvature/solver.ts";
+
 import { gramMatrix, type LayerScores } from "../fisher/index.ts";
 import {
   add,
@@ -30,7 +30,7 @@ import {
   type SymbolicTensor,
   sliceAxis,
 } from "../graph/index.ts";
-import { availableMemory } from "../memory.ts";
+import { availableMemory, requireMemory } from "../memory.ts";
 import type { Tensor } from "../tensor.ts";
 import { type EvaluationOptions, evaluateJacobian, type FiniteNetwork } from "./finite.ts";
 import { type KernelMatrix, kernelMatrix, weightedSum } from "./matrix.ts";

@@ -19,10 +19,10 @@
  * Differs from the paper: no kernel is divided by N (its eq. 6 has Θ/N), and none by a norm of the inputs; where a formula needs 1/N, the
  * code that uses it says so.
  */
-import { requireMemory } from "../curvature/solver.ts";
+
 import { UsageError } from "../errors.ts";
 import { allFinite } from "../linalg/matrix.ts";
-import { availableMemory } from "../memory.ts";
+import { availableMemory, requireMemory } from "../memory.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
 import { dualActivation } from "./activations.ts";
 import { type KernelMatrix, kernelMatrix } from "./matrix.ts";

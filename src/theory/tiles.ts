@@ -16,10 +16,9 @@
  * it exceeds the limit.
  */
 import { breathe } from "../breathe.ts";
-import { requireMemory } from "../curvature/solver.ts";
 import { requireOption } from "../errors.ts";
 import { input, matmul } from "../graph/index.ts";
-import { availableMemory } from "../memory.ts";
+import { availableMemory, requireMemory } from "../memory.ts";
 import { compile } from "../runtime/program.ts";
 import { openRuntime, type Runtime } from "../runtime/runtime.ts";
 import type { Tensor } from "../tensor.ts";

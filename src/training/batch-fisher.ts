@@ -1,10 +1,10 @@
 /** The full Fisher matrix of a batch at a trainer's parameters. */
 import { linearScores } from "../curvature/images.ts";
 import { fisherMatrix } from "../curvature/parameter-space.ts";
-import { formatBytes } from "../curvature/solver.ts";
 import { requireOption, UsageError } from "../errors.ts";
-import { type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
+import { type FisherName, type FisherOption, parseFisher, traceScores } from "../fisher/index.ts";
 import { input } from "../graph/index.ts";
+import { formatBytes } from "../memory.ts";
 import type { Batch, DirectionOptions, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
@@ -34,12 +34,7 @@ export async function fisherOfBatch(
       `the Fisher matrix of ${count} parameters needs ${formatBytes(bytes)}, the limit is ${formatBytes(memoryLimit)}`,
     );
   }
-  requireOption(
-    sampledTargets.length > 0 === (fisher.type === "monte-carlo"),
-    "sampledTargets",
-    `${sampledTargets.length} draws`,
-    "given for the monte-carlo Fisher and for no other",
-  );
+  requireDraws(fisher.type, sampledTargets);
   const drawn = sampledTargets.map((_, k) => `sampled/${k}`);
   const trace = new BatchFunction(
     problem,
@@ -56,4 +51,14 @@ export async function fisherOfBatch(
   } finally {
     trace.dispose();
   }
+}
+
+/** @throws UsageError where draws are given to another Fisher than Monte-Carlo's, or none to this one */
+export function requireDraws(type: FisherName, sampledTargets: readonly Tensor[]): void {
+  requireOption(
+    sampledTargets.length > 0 === (type === "monte-carlo"),
+    "sampledTargets",
+    `${sampledTargets.length} draws`,
+    "given for the monte-carlo Fisher and for no other",
+  );
 }

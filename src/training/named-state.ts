@@ -32,7 +32,14 @@ export function readNamed({ current }: DoubleBuffer, { specs, nameOf }: NamedPar
  * @throws UsageError for an unknown name, a wrong shape or a number that is not finite
  */
 export function writeNamed({ current }: DoubleBuffer, part: NamedPart, named: NamedTensorsLike): void {
-  const { kind, specs, nameOf } = part;
+  for (const [name, { data }] of checkNamed(part, named)) current[part.nameOf(name)].set(data);
+}
+
+/** @throws UsageError for an unknown name, a wrong shape or a number that is not finite */
+export function checkNamed(
+  { kind, specs }: Pick<NamedPart, "kind" | "specs">,
+  named: NamedTensorsLike,
+): NamedTensors {
   const values = toNamedTensors(named);
   for (const [name, { shape, data }] of values) {
     const spec = specs.get(name);
@@ -48,5 +55,5 @@ export function writeNamed({ current }: DoubleBuffer, part: NamedPart, named: Na
     if (!data.every(Number.isFinite))
       throw new UsageError(`invalid ${name}: it holds a number that is not finite`);
   }
-  for (const [name, { data }] of values) current[nameOf(name)].set(data);
+  return values;
 }

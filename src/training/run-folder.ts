@@ -2,6 +2,7 @@
  * A run on disk: `runs/<name>/` with
  *
  *     config.json              what was asked for
+ *     encoding.json            how a table's columns became numbers (`../data/encoding.ts`); none for images
  *     metrics.jsonl            one {@link EpochRecord} a line, appended as training goes on
  *     checkpoint.safetensors   the model and the optimizer (`safetensors.ts`)
  *     best.safetensors         the same of the epoch with the least validation loss
@@ -11,6 +12,7 @@
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CurvatureRow } from "../curvature/report.ts";
+import { ENCODING_FORMAT, type TableEncoding } from "../data/encoding.ts";
 import { RunError, requireOption, UsageError } from "../errors.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 import type { Classification } from "./classification.ts";
@@ -86,6 +88,7 @@ export interface ReportContext {
 /** The names of the files in a run folder. */
 export const runFiles = {
   config: "config.json",
+  encoding: "encoding.json",
   metrics: "metrics.jsonl",
   checkpoint: "checkpoint.safetensors",
   best: "best.safetensors",
@@ -133,6 +136,28 @@ export async function readConfig(folder: string): Promise<Record<string, unknown
   const config = parseObject(text);
   if (config === undefined) throw new RunError(`cannot read ${path}: not a JSON object`);
   return config;
+}
+
+/** Saves how the data were encoded, so that the model can be applied to other rows; nothing for images. */
+export async function writeEncoding(folder: string, encoding: TableEncoding | undefined): Promise<void> {
+  if (!encoding) return;
+  await writeFileAtomically(join(folder, runFiles.encoding), `${JSON.stringify(encoding, null, 2)}\n`);
+}
+
+/**
+ * How the data of a run were encoded; nothing when its folder does not say.
+ *
+ * @throws RunError when the file is damaged
+ */
+export async function readEncoding(folder: string): Promise<TableEncoding | undefined> {
+  const path = join(folder, runFiles.encoding);
+  const text = await readText(path);
+  if (text === undefined) return undefined;
+  const encoding = parseObject(text);
+  if (encoding?.format !== ENCODING_FORMAT || !Array.isArray(encoding.inputs) || !encoding.task) {
+    throw new RunError(`cannot read ${path}: not an encoding (its format is not "${ENCODING_FORMAT}")`);
+  }
+  return encoding as unknown as TableEncoding;
 }
 
 /** `metrics.jsonl`, open for appending. */

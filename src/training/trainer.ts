@@ -26,11 +26,13 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { type Evaluation, Evaluator, type Examples } from "./evaluation.ts";
+import { fisherOperator, type LinearOperator, type Preconditioner } from "./fisher-operator.ts";
 import { type FitOptions, fit } from "./fit.ts";
 import { initialBuffers, initialValues } from "./initial-values.ts";
 import { type NamedPart, readNamed, writeNamed } from "./named-state.ts";
 import type { EpochRecord } from "./run-folder.ts";
 import { availableMemory, explainMemory } from "./step-memory.ts";
+import { explain } from "./step-status.ts";
 import { identityOf, type ResolvedConfig, type TrainerConfig, trainerOptions } from "./trainer-config.ts";
 
 /** How to place a trainer on a runtime that is already open, so that several share it. */
@@ -233,9 +235,34 @@ export class Trainer {
    * @throws UsageError with the estimate when it would exceed the memory limit
    */
   async fisher(batch: Batch, option: FisherOption, options: DirectionOptions = {}): Promise<Tensor> {
-    this.#check(batch);
-    for (const targets of options.sampledTargets ?? []) this.#check({ inputs: batch.inputs, targets });
+    this.#checkDrawn(batch, options);
     return fisherOfBatch(this.#problem, this.#method.state, batch, option, options);
+  }
+
+  /**
+   * The Fisher matrix of a batch as a linear operator, of any network and number of parameters: F v by two passes over the
+   * network. It is taken at the parameters that the trainer has when it is applied; the caller disposes of it. With batch
+   * normalization J is the derivative of the whole batch's outputs.
+   *
+   * @param options `sampledTargets` are the draws of the Monte-Carlo Fisher, as many as there are
+   * @throws UsageError when the batch does not fit the model
+   */
+  fisherOperator(batch: Batch, option: FisherOption, options: DirectionOptions = {}): LinearOperator {
+    this.#checkDrawn(batch, options);
+    return fisherOperator(this.#problem, this.#method.state, batch, option, options);
+  }
+
+  /**
+   * What the method makes of gradients of any origin, g ↦ (F̃ + λI)⁻¹ g with the curvature of a batch at the parameters of now, as
+   * a linear operator; {@link direction} says which methods have another form of it. The caller disposes of it.
+   *
+   * @throws UsageError for a method without curvature, and where that of the batch cannot be factorized
+   */
+  async preconditioner(batch: Batch, options?: DirectionOptions): Promise<Preconditioner> {
+    this.#check(batch);
+    const { name } = this.config.optimizer;
+    if (!this.#method.directionMap) throw new UsageError(`${name} has no curvature to precondition with`);
+    return this.#naming(batch.inputs.shape[0], this.#method.directionMap(batch, options));
   }
 
   /** Copies of the parameters, by name. */
@@ -372,6 +399,11 @@ export class Trainer {
     this.#problem.likelihood.check(targets, inputs.shape[0], this.#problem.model.outputShape[0]);
   }
 
+  #checkDrawn(batch: Batch, { sampledTargets = [] }: DirectionOptions): void {
+    this.#check(batch);
+    for (const targets of sampledTargets) this.#check({ inputs: batch.inputs, targets });
+  }
+
   #checkInputs({ shape, data }: Tensor): void {
     this.#checkUsable();
     const expected = this.#problem.model.inputShape;
@@ -382,14 +414,4 @@ export class Trainer {
     }
     if (shape[0] === 0 || data.length === 0) throw new UsageError("invalid inputs: no samples");
   }
-}
-
-/** The status of a rejected step, with the input that is to blame, if one is. */
-function explain({ status, loss }: StepStatistics, { inputs }: Batch): string {
-  const index = inputs.data.findIndex((value) => !Number.isFinite(value));
-  if (index < 0) {
-    return Number.isFinite(loss) ? status : `${status} (a smaller learning rate or more damping may help)`;
-  }
-  const row = Math.floor(index / sizeOf(inputs.shape.slice(1)));
-  return `rejected: the inputs hold ${inputs.data[index]} (sample ${row})`;
 }

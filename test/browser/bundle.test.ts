@@ -41,7 +41,7 @@ describe("the entry for browsers", () => {
 
   it("offers what the entry for Node does, but for files", () => {
     const absent = Object.keys(whole).filter((name) => !(name in browser));
-    assert.deepEqual(absent.sort(), ["fetchDataset", "listDatasets", "loadCsv"]);
+    assert.deepEqual(absent.sort(), ["encodeCsv", "fetchDataset", "listDatasets", "loadCsv", "openRun"]);
     const values = new Map(Object.entries(whole));
     const other = Object.entries(browser).filter(([name, value]) => values.get(name) !== value);
     assert.deepEqual(

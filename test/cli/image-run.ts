@@ -6,7 +6,6 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { CHECKPOINT_MINUTES, performRun, type RunRequest } from "../../src/cli/run.ts";
-import type { RunConfig } from "../../src/cli/run-config.ts";
 import { loadDataset } from "../../src/data/index.ts";
 import {
   avgPool,
@@ -20,6 +19,7 @@ import {
   relu,
   sequential,
 } from "../../src/index.ts";
+import type { RunConfig } from "../../src/training/run-config.ts";
 import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
 import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 

@@ -14,6 +14,7 @@ describe("commands that only tell", () => {
       "train",
       "compare",
       "resume",
+      "predict",
       "inspect",
       "methods",
       "data",
@@ -28,7 +29,7 @@ describe("commands that only tell", () => {
     for (const [index, { code, stdout }] of (await Promise.all(helps)).entries()) {
       assert.equal(code, 0);
       assert.match(stdout, /Examples:\n {2}\$ natgrad /, commands[index]);
-      if (commands[index] !== "data" && commands[index] !== "bench")
+      if (!["data", "bench", "predict"].includes(commands[index]))
         assert.match(stdout, /--seed <n>[\s\S]*--json/, commands[index]);
     }
   });

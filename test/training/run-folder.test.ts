@@ -3,16 +3,19 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { loadDataset } from "../../src/data/index.ts";
 import { RunError, UsageError } from "../../src/errors.ts";
 import {
   createRunFolder,
   type EpochRecord,
   openMetrics,
   readConfig,
+  readEncoding,
   readMetrics,
   runFiles,
   truncateMetrics,
   writeConfig,
+  writeEncoding,
   writeReport,
 } from "../../src/training/run-folder.ts";
 
@@ -96,6 +99,27 @@ describe("config.json", () => {
       readConfig(folder),
       new RunError(`cannot read ${join(folder, "config.json")}: not a JSON object`),
     );
+  });
+});
+
+describe("encoding.json", () => {
+  it("is read as it was written, and need not be there", async () => {
+    const folder = await createRunFolder(base, "encoding");
+    await writeEncoding(folder, undefined);
+    assert.equal(await readEncoding(folder), undefined);
+    const { encoding } = await loadDataset("friedman1", { rows: 20 });
+    await writeEncoding(folder, encoding);
+    assert.deepEqual(await readEncoding(folder), encoding);
+  });
+
+  it("says when it is damaged", async () => {
+    const folder = await createRunFolder(base, "damaged-encoding");
+    const path = join(folder, runFiles.encoding);
+    for (const text of ["", "[]", "{}"]) {
+      writeFileSync(path, text);
+      const message = `cannot read ${path}: not an encoding (its format is not "natgrad encoding 1")`;
+      await assert.rejects(readEncoding(folder), new RunError(message));
+    }
   });
 });
 

@@ -32,6 +32,7 @@ export class Column {
   readonly infinite: number[] = [];
   readonly #missing: ReadonlySet<string>;
   readonly #decimalComma: boolean;
+  readonly #keepsTexts: boolean;
   readonly #numbers: number[] = [];
   #codeOf: Map<string, number> | undefined = new Map();
   #values = new Float64Array(1024);
@@ -41,11 +42,13 @@ export class Column {
   /**
    * @param missing further texts that mean "missing" in this column
    * @param decimalComma whether `1,5` is a number
+   * @param keepsTexts whether texts are remembered however many there are
    */
-  constructor(name: string, missing: readonly string[] = [], decimalComma = false) {
+  constructor(name: string, missing: readonly string[] = [], decimalComma = false, keepsTexts = false) {
     this.name = name;
     this.#missing = new Set(missing);
     this.#decimalComma = decimalComma;
+    this.#keepsTexts = keepsTexts;
   }
 
   get length(): number {
@@ -73,7 +76,8 @@ export class Column {
     let code = this.#codeOf?.get(cell);
     if (code === undefined) {
       const text = cell.trim();
-      if (this.texts.length === rememberedTexts && this.strays.length === 0) this.#forget();
+      if (!this.#keepsTexts && this.texts.length === rememberedTexts && this.strays.length === 0)
+        this.#forget();
       if (!this.#codeOf) {
         this.#values[row] = this.#read(text, row);
         return;

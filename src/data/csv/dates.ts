@@ -14,6 +14,10 @@ export const datePartNames: readonly string[] = [
 ];
 const textsPerTurn = 4096;
 
+export function isDate(text: string): boolean {
+  return datePattern.test(text);
+}
+
 /**
  * The values of each of {@link datePartNames}, row by row, when every text of a column is a date written from the
  * year down (`2006-04-01 00:00:00.000 +0200`, `20141013T000000`, `2006/04/01`); otherwise undefined. Eight bare digits

@@ -2,11 +2,13 @@
 
 import { breathe } from "../../breathe.ts";
 import { UsageError } from "../../errors.ts";
-import { type Feature, fitScaling, indicatorFeature, standardizedFeature } from "../features.ts";
+import { fitScaling } from "../features.ts";
 import { type Column, missingCode } from "./column.ts";
 import { datePartNames, readDates } from "./dates.ts";
+import { categoryColumn, dateColumn, describeFilling, type EncodedColumn, numberColumn } from "./features.ts";
 import type { Table } from "./table.ts";
 
+const keepingAdvice = "mend it, or leave the cell empty if the value is unknown";
 /** A text column with more categories than this is left out. */
 const mostCategories = 50;
 const identifierNames: readonly RegExp[] = [
@@ -29,18 +31,19 @@ export async function fitInputs(
   columns: readonly Column[],
   training: Int32Array,
   notices: string[],
-): Promise<readonly Feature[]> {
-  const features: Feature[] = [];
+): Promise<readonly EncodedColumn[]> {
+  const encoded: EncodedColumn[] = [];
   for (const column of columns) {
-    features.push(...(await fitColumn(table, column, training, notices)));
+    const one = await fitColumn(table, column, training, notices);
+    if (one) encoded.push(one);
     await breathe();
   }
-  if (features.length === 0) {
+  if (encoded.length === 0) {
     throw new UsageError(
       `${table.path} has no usable input column (${notices.join("; ") || "only the target"})`,
     );
   }
-  return features;
+  return encoded;
 }
 
 async function fitColumn(
@@ -48,10 +51,9 @@ async function fitColumn(
   column: Column,
   training: Int32Array,
   notices: string[],
-): Promise<readonly Feature[]> {
-  const leaveOut = (why: string): Feature[] => {
+): Promise<EncodedColumn | undefined> {
+  const leaveOut = (why: string): undefined => {
     notices.push(`left out column ${JSON.stringify(column.name)}: ${why}`);
-    return [];
   };
   const present = column.length - column.counts.missing;
   if (present === 0) return leaveOut("empty");
@@ -70,17 +72,13 @@ async function fitColumn(
   return fitCategories(column, training) ?? leaveOut("constant");
 }
 
-function fitNumbers(column: Column, training: Int32Array, notices: string[]): Feature[] | undefined {
-  const scaling = fitScaling(column.values, training);
-  if (!(scaling.deviation > 0)) return undefined;
+function fitNumbers(column: Column, training: Int32Array, notices: string[]): EncodedColumn | undefined {
+  const { mean, deviation } = fitScaling(column.values, training);
+  if (!(deviation > 0)) return undefined;
+  const encoding = { kind: "number", column: column.name, mean, deviation } as const;
   const { missing } = column.counts;
-  if (missing > 0) {
-    notices.push(
-      `filled ${missing} missing ${missing === 1 ? "value" : "values"} of column ${JSON.stringify(column.name)} ` +
-        `with the training mean ${+scaling.mean.toPrecision(5)}`,
-    );
-  }
-  return [standardizedFeature(column.name, column.values, scaling)];
+  if (missing > 0) notices.push(describeFilling(encoding, missing));
+  return numberColumn(encoding, column);
 }
 
 function fitDates(
@@ -88,39 +86,27 @@ function fitDates(
   dates: readonly Float64Array[],
   training: Int32Array,
   notices: string[],
-): Feature[] {
-  const features: Feature[] = [];
-  dates.forEach((values, part) => {
-    const scaling = fitScaling(values, training);
-    if (scaling.deviation === 0) return;
-    features.push(standardizedFeature(`${name} (${datePartNames[part]})`, values, scaling));
-  });
-  const parts = new Set(features.map((feature) => /\((\w+)[^(]*\)$/.exec(feature.names[0])![1]));
+): EncodedColumn | undefined {
+  const parts = dates
+    .map((values, part) => ({ ...fitScaling(values, training), name: datePartNames[part] }))
+    .filter(({ deviation }) => deviation !== 0)
+    .map(({ name, mean, deviation }) => ({ name, mean, deviation }));
+  const shown = new Set(parts.map((part) => part.name.split(" ")[0]));
   notices.push(
-    `turned the dates of column ${JSON.stringify(name)} into ${[...parts].join(", ") || "nothing: constant"}`,
+    `turned the dates of column ${JSON.stringify(name)} into ${[...shown].join(", ") || "nothing: constant"}`,
   );
-  return features;
+  return parts.length > 0 ? dateColumn({ kind: "date", column: name, parts }, dates) : undefined;
 }
 
-/** Categories of the training rows in alphabetical order; those of other rows get a code that stands for none. */
-function fitCategories(column: Column, training: Int32Array): Feature[] | undefined {
+/** Categories of the training rows in alphabetical order; those of other rows are none of them. */
+function fitCategories(column: Column, training: Int32Array): EncodedColumn | undefined {
   const codes = column.codes!;
   const seen = new Set<number>();
   for (const row of training) seen.add(codes[row]);
   if (seen.size < 2) return undefined;
   seen.delete(missingCode);
-  const categories = [...seen].sort((a, b) => compareTexts(column.texts[a], column.texts[b]));
-  const position = new Int32Array(column.texts.length).fill(missingCode);
-  categories.forEach((code, index) => {
-    position[code] = index;
-  });
-  const names = categories.map((code) => `${column.name} = ${column.texts[code]}`);
-  return [
-    indicatorFeature(
-      names,
-      codes.map((code) => (code === missingCode ? missingCode : position[code])),
-    ),
-  ];
+  const categories = [...seen].map((code) => column.texts[code]).sort(compareTexts);
+  return categoryColumn({ kind: "category", column: column.name, categories }, column);
 }
 
 /** Whether the few texts among many numbers are slips, so that the column was meant to be numeric. */
@@ -133,21 +119,25 @@ export function isMeantNumeric(column: Column): boolean {
   return texts === 1 || share <= 0.01 || (manyNumbers && (share <= 0.1 || distinctTexts <= 3));
 }
 
-/** @throws UsageError naming file, line and column of the first cell that is a text or infinite */
-export function requireNumbers(table: Table, column: Column): void {
+/**
+ * @param isNew whether the table is not the one trained on, so that no column of it can be dropped
+ * @throws UsageError naming file, line and column of the first cell that is a text or infinite
+ */
+export function requireNumbers(table: Table, column: Column, isNew = false): void {
   const [stray] = column.strays;
   const infinite = column.infinite[0] ?? Number.POSITIVE_INFINITY;
   if (stray && stray.row < infinite) {
     throw new UsageError(
-      `${table.place(stray.row, column)}: ${JSON.stringify(stray.text)} is not a number (mend it, leave the cell empty ` +
-        "if the value is unknown, or drop the column)",
+      `${table.place(stray.row, column)}: ${JSON.stringify(stray.text)} is not a number (` +
+        (isNew
+          ? keepingAdvice
+          : "mend it, leave the cell empty if the value is unknown, or drop the column") +
+        ")",
     );
   }
   if (column.infinite.length > 0) {
     const value = column.values[infinite];
-    throw new UsageError(
-      `${table.place(infinite, column)}: ${value} is not finite (mend it, or leave the cell empty if the value is unknown)`,
-    );
+    throw new UsageError(`${table.place(infinite, column)}: ${value} is not finite (${keepingAdvice})`);
   }
 }
 

@@ -104,8 +104,9 @@ function detectTask(column: Column, notices: string[]): TaskKind {
   return "classification";
 }
 
-function requireRealTarget(table: Table, column: Column, log: boolean): void {
-  requireNumbers(table, column);
+/** @throws UsageError for the first cell that is a text, infinite, or has no logarithm where one is wanted */
+export function requireRealTarget(table: Table, column: Column, log: boolean, isNew = false): void {
+  requireNumbers(table, column, isNew);
   if (!log) return;
   const row = column.values.findIndex((value) => value <= 0);
   if (row < 0) return;
@@ -122,7 +123,8 @@ function requireClasses(table: Table, column: Column): void {
   );
 }
 
-function usableRows(table: Table, columns: readonly Column[], kind: TaskKind): Int32Array {
+/** Rows whose targets are all there. */
+export function usableRows(table: Table, columns: readonly Column[], kind: TaskKind): Int32Array {
   const missing = columns.map(({ values, codes }) =>
     kind === "regression"
       ? (row: number) => Number.isNaN(values[row])

@@ -8,29 +8,35 @@ export interface TableOptions {
   readonly header?: boolean;
   /** Text between the cells, `"tab"`, or `"whitespace"` for runs of spaces; told from the first rows when absent. */
   readonly delimiter?: string;
-  /** Names for the columns of a file known to have no header. */
-  readonly columnNames?: readonly string[];
+  /** Names for the columns of a file known to have no header, or what gives them for so many columns. */
+  readonly columnNames?: readonly string[] | ((count: number) => readonly string[]);
   /** By column name: texts that mean "missing" there, besides the empty cell, NA, N/A, NaN, null and ?. */
   readonly missing?: Readonly<Record<string, readonly string[]>>;
+  /** Names of columns whose texts are remembered however many there are. */
+  readonly texts?: readonly string[];
+  /** Default 2: an input and a target. */
+  readonly fewestColumns?: number;
 }
 
 /** Columns of equal length, and where their rows stand in the file. */
 export class Table {
   readonly path: string;
   readonly columns: readonly Column[];
+  /** Whether the first row of the file named the columns. */
+  readonly header: boolean;
   readonly notices: readonly string[];
   readonly #lines: readonly number[];
 
+  /** @param lines of the file, from 1, on which each row begins */
   constructor(
-    path: string,
-    columns: readonly Column[],
+    { path, columns, header, notices }: Pick<Table, "path" | "columns" | "header" | "notices">,
     lines: readonly number[],
-    notices: readonly string[],
   ) {
     this.path = path;
     this.columns = columns;
-    this.#lines = lines;
+    this.header = header;
     this.notices = notices;
+    this.#lines = lines;
   }
 
   get rowCount(): number {
@@ -45,14 +51,16 @@ export class Table {
   /**
    * A column by name, or by index from 0 (negative ones count from the end).
    *
+   * @param others names that are not meant when this one is missing
    * @throws UsageError with the nearest name
    */
-  column(key: string | number): Column {
+  column(key: string | number, others: readonly string[] = []): Column {
     const found =
       typeof key === "number" ? this.columns.at(key) : this.columns.find((column) => column.name === key);
     if (found) return found;
     const names = this.columns.map((column) => column.name);
-    const near = typeof key === "string" ? nearest(key, names) : undefined;
+    const meant = names.filter((name) => !others.includes(name));
+    const near = typeof key === "string" ? nearest(key, meant) : undefined;
     const shown = names.slice(0, 12).join(", ") + (names.length > 12 ? `, … (${names.length} in all)` : "");
     const hint = near ? `did you mean ${JSON.stringify(near)}?` : `its columns: ${shown}`;
     throw new UsageError(`${this.path} has no column ${JSON.stringify(key)}; ${hint}`);
@@ -67,7 +75,8 @@ export class Table {
 export async function readTable(path: string, options: TableOptions = {}): Promise<Table> {
   const source = await openRows(path, options.delimiter);
   const [first] = source.sample;
-  if (first.length < 2) {
+  const { fewestColumns = 2 } = options;
+  if (first.length < fewestColumns) {
     throw new UsageError(
       `${path} has one column and at least two are needed, an input and a target (is the delimiter ` +
         `${JSON.stringify(source.delimiter)} right?)`,
@@ -77,7 +86,9 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
   const notices = [...source.notices];
   const names = columnNames(first, header, options.columnNames, notices);
   const decimalComma = source.delimiter === ";";
-  const columns = names.map((name) => new Column(name, options.missing?.[name], decimalComma));
+  const columns = names.map((name) => {
+    return new Column(name, options.missing?.[name], decimalComma, options.texts?.includes(name));
+  });
   const lines: number[] = [];
   let skip = header ? 1 : 0;
   for await (const block of source.blocks()) {
@@ -97,7 +108,7 @@ export async function readTable(path: string, options: TableOptions = {}): Promi
     });
   }
   if (lines.length === 0) throw new UsageError(`${path} has a header and no rows`);
-  return new Table(path, columns, lines, notices);
+  return new Table({ path, columns, header, notices }, lines);
 }
 
 const isNumber = (cell: string) => cell.trim() !== "" && Number.isFinite(Number(cell.replace(",", ".")));
@@ -118,9 +129,10 @@ function hasHeader(sample: readonly (readonly string[])[]): boolean {
 function columnNames(
   first: readonly string[],
   header: boolean,
-  given: readonly string[] | undefined,
+  given: TableOptions["columnNames"],
   notices: string[],
 ): readonly string[] {
+  if (typeof given === "function") return given(first.length);
   if (given) {
     const must = `${first.length} names, one per column`;
     requireOption(given.length === first.length, "columnNames", given.length, must);

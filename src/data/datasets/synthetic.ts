@@ -4,7 +4,8 @@ import { Random } from "../../random.ts";
 import { assembleSplit } from "../assemble.ts";
 import { splitRows } from "../dataset.ts";
 import type { DatasetDefinition, DatasetOptions } from "../definition.ts";
-import { fitScaling, plainFeature, standardizedFeature } from "../features.ts";
+import { ENCODING_FORMAT, type NumberEncoding, type TableEncoding } from "../encoding.ts";
+import { fitScaling, standardizedFeature } from "../features.ts";
 import { classTargets, regressionTargets } from "../targets.ts";
 
 /** Columns of equal length; with `classNames`, the target column holds class indices. */
@@ -23,6 +24,8 @@ export interface SyntheticFacts extends Omit<DatasetDefinition, "files" | "load"
   draw(random: Random, rows: number): Drawn;
 }
 
+/** Of pixels, which stay as they are. */
+const plainScaling = { mean: 0, deviation: 1 };
 const foreignOptions = ["target", "logTarget", "drop", "header", "delimiter"] as const;
 
 /** The seed draws the rows and splits them. */
@@ -44,17 +47,25 @@ export function synthetic(facts: SyntheticFacts): DatasetDefinition {
       requireOption(dtype === "float32" || dtype === "float64", "dtype", dtype, '"float32" or "float64"');
       const rows = splitRows(count, name, options);
       const { inputs, target } = draw(new Random(seed).fork(name), count);
+      const scaled = (values: Float64Array, index: number): NumberEncoding => {
+        const { mean, deviation } = imageShape ? plainScaling : fitScaling(values, rows.training);
+        return { kind: "number", column: inputNames[index], mean, deviation };
+      };
+      const encoded = inputs.map(scaled);
       const features = inputs.map((values, index) =>
-        imageShape
-          ? plainFeature(inputNames[index], values)
-          : standardizedFeature(inputNames[index], values, fitScaling(values, rows.training)),
+        standardizedFeature(inputNames[index], values, encoded[index]),
       );
       const kind = taskOf(options, name, classNames);
       const targets =
         kind === "regression"
           ? regressionTargets([targetName], [target], rows.training)
           : classTargets(kind, targetName, classNames!, Int32Array.from(target), rows.training);
-      return assembleSplit({ name, rows, features, targets, dtype, imageShape, notices: [] });
+      const encoding: TableEncoding = {
+        ...{ format: ENCODING_FORMAT, name, header: true, columns: [...inputNames, targetName] },
+        ...{ inputs: encoded, task: targets.task, dtype },
+      };
+      const kept = imageShape ? { imageShape } : { encoding };
+      return assembleSplit({ name, rows, features, targets, dtype, ...kept, notices: [] });
     },
   };
 }

@@ -52,6 +52,7 @@ export function tabular({
       return {
         training: { ...split.training, notices: all },
         validation: { ...split.validation, notices: all },
+        encoding: split.encoding,
         notices: all,
       };
     },

@@ -21,7 +21,7 @@
 import { type LinearScores, linearScores } from "../../curvature/images.ts";
 import { blockParameters } from "../../curvature/partition.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
-import { type DirectSolver, requireMemory } from "../../curvature/solver.ts";
+import type { DirectSolver } from "../../curvature/solver.ts";
 import {
   flattenVector,
   gramMatrix,
@@ -54,6 +54,7 @@ import {
   stopGradient,
   transpose,
 } from "../../graph/index.ts";
+import { requireMemory } from "../../memory.ts";
 import { bytesPerElement, sizeOf } from "../../tensor.ts";
 import type { Problem } from "../optimizer.ts";
 import { NEXT } from "../program/step-program.ts";

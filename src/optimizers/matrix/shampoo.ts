@@ -31,7 +31,6 @@
  */
 import type { SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
 import { decompose } from "../../curvature/factorize.ts";
-import { requireMemory } from "../../curvature/solver.ts";
 import { requireNumber, requireOption } from "../../errors.ts";
 import {
   add,
@@ -45,6 +44,7 @@ import {
   squaredNorm,
   sum,
 } from "../../graph/index.ts";
+import { requireMemory } from "../../memory.ts";
 import { bytesPerElement, sizeOf, type TypedArray } from "../../tensor.ts";
 import type { UpdateRule } from "../first-order/rule.ts";
 import { momentumRule } from "../first-order/sgd.ts";

@@ -29,10 +29,10 @@
  */
 import type { SlotArrays, SlotSpec } from "../../curvature/block.ts";
 import { decompose, LARGEST_SYNCHRONOUS_ORDER } from "../../curvature/factorize.ts";
-import { requireMemory } from "../../curvature/solver.ts";
 import { requireOption } from "../../errors.ts";
 import { add, divide, matmul, multiply, type SymbolicTensor, sqrt, square, sum } from "../../graph/index.ts";
 import { orthonormalizeRows, orthonormalizeRowsAsync } from "../../linalg/index.ts";
+import { requireMemory } from "../../memory.ts";
 import { bytesPerElement, sizeOf, type TypedArray } from "../../tensor.ts";
 import { adamRule } from "../first-order/adam.ts";
 import type { Optimizer } from "../optimizer.ts";

@@ -1,7 +1,8 @@
 /** A compiled program tied to double buffers and to fixed arrays. */
-import { formatBytes } from "../../curvature/solver.ts";
+
 import { MemoryError } from "../../errors.ts";
 import type { InPlacePair, NamedOutputs } from "../../graph/index.ts";
+import { formatBytes } from "../../memory.ts";
 import { compile, type Program } from "../../runtime/program.ts";
 import type { Arrays, Binding } from "../../runtime/session.ts";
 import type { Problem } from "../optimizer.ts";

@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import type { Augmentation, DataSplit, Dataset, DatasetOptions } from "../data/index.ts";
 import { loadDataset } from "../data/index.ts";
 import { requireOption, UsageError } from "../errors.ts";
+import { buildModel, type DataFacts, type ModelConfig } from "../models/config.ts";
 import * as nn from "../nn/index.ts";
 import { createOptimizer } from "../optimizers/index.ts";
 import type { Device } from "../runtime/session.ts";
 import type { FloatDType, TypedArray } from "../tensor.ts";
-import { readConfig } from "../training/run-folder.ts";
-import type { TrainerConfig } from "../training/trainer-config.ts";
-import { buildModel, type ModelConfig } from "./models.ts";
+import { readConfig } from "./run-folder.ts";
+import type { TrainerConfig } from "./trainer-config.ts";
 
 export interface RunConfig {
   readonly format: typeof FORMAT;
@@ -49,6 +49,8 @@ export interface TrainingConfig {
 }
 
 export const FORMAT = "natgrad run 1";
+/** Of a comparison's folder, which has a run for each method in it. */
+export const COMPARISON_FORMAT: string = "natgrad comparison 1";
 
 /**
  * The config of a run folder.
@@ -60,9 +62,11 @@ export async function readRunConfig(folder: string): Promise<RunConfig> {
   const parts = [config.dataset, config.dataset?.options, config.model, config.optimizer, config.training];
   const whole = parts.every((part) => typeof part === "object" && part !== null);
   if (config.format !== FORMAT || !whole || !Array.isArray(config.commands)) {
-    throw new UsageError(
-      `${folder}/config.json does not describe a single run (its format is not "${FORMAT}")`,
-    );
+    const why =
+      config.format === COMPARISON_FORMAT
+        ? "it is a comparison; name the folder of a method in it"
+        : `its format is not "${FORMAT}"`;
+    throw new UsageError(`${folder}/config.json does not describe a single run (${why})`);
   }
   return config;
 }
@@ -97,8 +101,7 @@ export function trainerConfig(
   config: Omit<RunConfig, "commands" | "natgrad" | "format">,
   data: Dataset,
 ): TrainerConfig {
-  const { model, optimizer, training } = config;
-  const { batchSize, memoryLimit, dtype, device, seed } = training;
+  const { batchSize } = config.training;
   const rows = data.inputs.shape[0];
   requireOption(
     batchSize <= rows,
@@ -106,9 +109,19 @@ export function trainerConfig(
     batchSize,
     `at most ${rows}, the training rows of ${data.name}`,
   );
+  return trainerConfigFor(config, data, data.inputs.shape.slice(1));
+}
+
+/** The same, for data of which no more is known than what the network must. */
+export function trainerConfigFor(
+  { model, optimizer, training }: Pick<RunConfig, "model" | "optimizer" | "training">,
+  data: DataFacts,
+  inputShape: readonly number[],
+): TrainerConfig {
+  const { batchSize, memoryLimit, dtype, device, seed } = training;
   return {
     model: buildModel(model, data),
-    inputShape: data.inputs.shape.slice(1),
+    inputShape,
     likelihood: likelihoodOf(data),
     optimizer: createOptimizer(optimizer.name, optimizer.options),
     ...{ batchSize, memoryLimit, dtype, device, seed },
@@ -116,7 +129,7 @@ export function trainerConfig(
 }
 
 /** The likelihood that follows from the task. */
-export function likelihoodOf({ task }: Dataset): nn.Likelihood {
+export function likelihoodOf({ task }: Pick<Dataset, "task">): nn.Likelihood {
   switch (task.kind) {
     case "regression":
       return nn.gaussian();
