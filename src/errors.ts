@@ -22,6 +22,36 @@ export function requireOption(valid: boolean, name: string, value: unknown, must
   if (!valid) throw new UsageError(`invalid ${name}: ${formatValue(value)} (must be ${must})`);
 }
 
+/**
+ * {@link requireOption} of what must be a number: texts and lists that JavaScript would compare as numbers are none.
+ *
+ * @throws UsageError `invalid momentum: "0.9" (must be in [0, 1))`
+ */
+export function requireNumber(valid: boolean, name: string, value: unknown, must: string): void {
+  requireOption(valid && typeof value === "number", name, value, must);
+}
+
+/**
+ * Refuses misspelt options, which would otherwise be ignored; `undefined` may stand for any known one.
+ *
+ * @throws UsageError `tengrad has no option dampng (did you mean damping?)`
+ */
+export function requireKnown(options: object, known: readonly string[], what: string): void {
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    const suggestion = nearest(key, known);
+    const hint = suggestion ? `did you mean ${suggestion}?` : `it takes ${known.join(", ")}`;
+    throw new UsageError(`${what} has no option ${key} (${hint})`);
+  }
+}
+
+/** The names given, which the compiler holds to be all keys of an interface: `everyKeyOf<Options>()(["a", "b"])`. */
+export function everyKeyOf<T extends object>() {
+  return <const Names extends readonly (keyof T & string)[]>(
+    names: keyof T extends Names[number] ? Names : readonly [missing: Exclude<keyof T, Names[number]>],
+  ): Names => names as Names;
+}
+
 /** The candidate nearest to `word` by edit distance, when it is near enough to be a slip of the hand. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -48,6 +78,16 @@ function editDistance(a: string, b: string): number {
   return row[b.length];
 }
 
+/** Characters of a list or an object that an error shows. */
+const LONGEST_OBJECT = 80;
+
 function formatValue(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    const text = JSON.stringify(value);
+    return text.length > LONGEST_OBJECT ? `${text.slice(0, LONGEST_OBJECT)}…` : text;
+  } catch {
+    return String(value); // it holds itself, or a bigint
+  }
 }

@@ -1,5 +1,5 @@
 /** What is compared, and the budget that every method gets. */
-import { tuningGrid } from "../../src/cli/tuning.ts";
+import { fineRates, tuningGrid } from "../../src/cli/tuning.ts";
 import { findMethod, type LearningRate } from "../../src/optimizers/index.ts";
 
 export const tasks: readonly string[] = ["weather", "house", "ecoli", "friedman1"];
@@ -46,16 +46,15 @@ const companions: Readonly<Record<string, readonly number[]>> = {
 };
 
 /**
- * The settings to try, as many for every method: the grid of `natgrad compare --tune`, in an order whose beginning is spread over
+ * The settings to try, as many for every method: the grids of `natgrad compare --tune`, in an order whose beginning is spread over
  * all of it. A method with only one option to tune gets a finer grid of that.
  */
 export function settingsOf(method: string, { trials }: Pick<Plan, "trials">): Options[] {
   const { options, defaults } = findMethod(method);
   const companion = Object.keys(companions).find((name) => options.includes(name));
   const tunesRate = options.includes("learningRate");
-  const finer = spread(1, 0.001, 28);
-  const rates = !tunesRate ? [undefined] : companion ? tuningGrid.learningRate : finer;
-  const values = !companion ? [undefined] : tunesRate ? companions[companion] : finer;
+  const rates = !tunesRate ? [undefined] : companion ? tuningGrid.learningRate : fineRates;
+  const values = !companion ? [undefined] : tunesRate ? companions[companion] : fineRates;
   const count = rates.length * values.length;
   return Array.from({ length: Math.min(trials, count) }, (_, k) => {
     // 7 and 4, or 28 and 1, of either: without a common factor, so every pair comes once, and all rates among the first.
@@ -82,9 +81,4 @@ export function onCosine(options: Options, steps: number): Options {
 /** A policy keeps its form and begins with the value. */
 function within(byDefault: unknown, value: number): unknown {
   return typeof byDefault === "object" && byDefault !== null ? { ...byDefault, initial: value } : value;
-}
-
-/** `count` numbers from `high` to `low`, evenly on a logarithmic scale, with three digits. */
-function spread(high: number, low: number, count: number): number[] {
-  return Array.from({ length: count }, (_, k) => +(high * (low / high) ** (k / (count - 1))).toPrecision(3));
 }

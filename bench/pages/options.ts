@@ -1,4 +1,4 @@
-/** The table of options on a method's page: what each means and is by default, and what the method itself says of bad values. */
+/** The table of options on a method's page: what each means and is by default, and what it must be: what the method itself says of bad values, or words of its own. */
 import { findMethod } from "../../src/optimizers/index.ts";
 import { markdownTable } from "../methods/markdown.ts";
 
@@ -11,6 +11,8 @@ interface OptionText {
   /** Of the function itself; the command line's are in the registry. None where left out. */
   readonly default?: number | boolean | string | Words;
   readonly meaning: string;
+  /** What it must be, where the answer to one bad value would not say all of it. */
+  readonly must?: string;
 }
 
 const text = (words: string): Words => ({ words });
@@ -18,6 +20,9 @@ const text = (words: string): Words => ({ words });
 const RATE = String.raw`$\eta$, a number or a [schedule](../mathematics.md#schedules)`;
 const DIRECT = '`"gram"`: sample space, `"dense"`: parameter space, `"auto"`: the smaller';
 const DECOUPLED = "$w$, decoupled from the gradient";
+/** Of the damping, for methods that take no Fisher type. */
+const WITHOUT_FISHER = "> 0; with `refreshEvery` 1 also 0, where no block is singular";
+const DIVISOR = "a positive integer that divides `refreshEvery`";
 const PENALTY = "factor of an L2 penalty, added to the gradient";
 
 /** What an option is for most of the methods that have it. */
@@ -31,6 +36,7 @@ const common: Readonly<Record<string, OptionText>> = {
     default: 0.01,
     meaning:
       '$\\lambda$, a number or `{ policy: "levenberg-marquardt", initial, every, factor, minimum, maximum }` (5, 19/20, 1e-12, 1e6)',
+    must: "> 0; with `refreshEvery` 1 and a Fisher type other than `monte-carlo` also 0, where no block is singular",
   },
   klClip: {
     meaning: String.raw`$\kappa$, bounds $\eta^2\langle\delta\theta, g\rangle$, twice the KL divergence of a step to second order`,
@@ -79,7 +85,8 @@ const common: Readonly<Record<string, OptionText>> = {
   metric: { default: "euclidean", meaning: "see above; the functions work on `natgrad/graph` tensors" },
   scaleEvery: {
     default: 1,
-    meaning: "steps between refreshes of the scale and of $A$ and $G$; a divisor of `refreshEvery`",
+    meaning: "steps between refreshes of the scale and of $A$ and $G$",
+    must: DIVISOR,
   },
   preconditioner: {
     default: "none",
@@ -89,7 +96,8 @@ const common: Readonly<Record<string, OptionText>> = {
   pairDecay: { default: 0.9, meaning: "moving average of $s$ and $y$ of $H_g$" },
   statisticsEvery: {
     default: 1,
-    meaning: "steps between updates of the averages, a divisor of `refreshEvery`",
+    meaning: "steps between updates of the averages",
+    must: DIVISOR,
   },
   form: {
     default: "inverse",
@@ -155,6 +163,7 @@ const own: Readonly<Record<string, Readonly<Record<string, Partial<OptionText>>>
   },
   customMetric: {
     learningRate: { default: 0.3 },
+    damping: { must: WITHOUT_FISHER },
     refreshEvery: { meaning: "steps for which the matrix stays that of one batch and its parameters" },
     klClip: { meaning: String.raw`$\kappa$, bounds $\eta^2\langle\delta\theta, g\rangle$` },
   },
@@ -172,11 +181,12 @@ const own: Readonly<Record<string, Readonly<Record<string, Partial<OptionText>>>
   },
   hessianFree: {
     learningRate: { default: 0.3 },
+    damping: { must: WITHOUT_FISHER },
     refreshEvery: { meaning: "steps for which the matrix stays that of one batch and its parameters" },
   },
   kbfgs: {
     learningRate: { meaning: RATE },
-    damping: { default: 0.3 },
+    damping: { default: 0.3, must: WITHOUT_FISHER },
     decay: { default: 0.9, meaning: String.raw`$\beta$ of $A$` },
     refreshEvery: { meaning: "steps between updates of $H_a$ and $H_g$" },
     klClip: { meaning: String.raw`$\kappa$, bounds $\eta^2\langle\delta\theta, g\rangle$` },
@@ -208,6 +218,7 @@ const own: Readonly<Record<string, Readonly<Record<string, Partial<OptionText>>>
     damping: {
       meaning:
         "$\\lambda$ of the first step; it adapts from there, and `damping` in the statistics is the one used",
+      must: "a number > 0",
     },
     solver: { meaning: DIRECT },
   },
@@ -279,11 +290,11 @@ export function optionText(method: string, option: string): OptionText {
 export function optionsTable(method: string): string {
   const { options, defaults } = findMethod(method);
   const rows = options.map((option) => {
-    const { default: value, meaning } = optionText(method, option);
+    const { default: value, meaning, must = requirement(method, option) } = optionText(method, option);
     const onCommandLine = defaults[option];
     const differs = onCommandLine !== undefined && onCommandLine !== value;
     const shown = differs ? `${show(value)}; ${show(onCommandLine)} on the command line` : show(value);
-    return [`\`${option}\``, shown, requirement(method, option), meaning];
+    return [`\`${option}\``, shown, must, meaning];
   });
   return markdownTable(
     ["option", "default", "must be", "meaning"],

@@ -2,20 +2,16 @@
 import type { Command } from "commander";
 import { batchCount, inputCount } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
-import { findMethod, type MethodInfo, methods as registry } from "../optimizers/index.ts";
+import { findMethod } from "../optimizers/index.ts";
+import { summarize } from "../report/summary.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { COMPARISON_FORMAT, likelihoodOf, type RunConfig, trainerConfig } from "../training/run-config.ts";
-import {
-  createRunFolder,
-  finalRecord,
-  type RunRecord,
-  writeConfig,
-  writeEncoding,
-} from "../training/run-folder.ts";
+import { createRunFolder, type RunRecord, writeConfig, writeEncoding } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
 import { createTrainer } from "../training/trainer.ts";
 import { commaSeparated, positiveInteger } from "./arguments.ts";
+import { type LeftOut, leftOut, methodNames } from "./compared-methods.ts";
 import { defaultDataset, demoEpochs } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { describeLayers, modelConfig } from "./models.ts";
@@ -35,24 +31,25 @@ import {
   type TrainingOptions,
   trainingConfig,
 } from "./training-options.ts";
-import { defaultTrialSteps, describeRule, type Trial, tune, tuningGrid } from "./tuning.ts";
+import { defaultTrialSteps, describeRule, type Trial, tune, tuningRecord } from "./tuning.ts";
 
 const examples = `
 Examples:
-  $ natgrad compare                                the demo: every method but the costly ones, each tuned
+  $ natgrad compare                                the demo, each method tuned
   $ natgrad compare weather --hidden 4 --epochs 5 --optimizers sgd,adam,exactNgd,tengrad
   $ natgrad compare my.csv --target price --tune
   $ natgrad compare house --time-budget 10         ten seconds of training for each method
+  $ natgrad compare ecoli --optimizers all         the costly methods too
   $ natgrad compare spirals --optimizers adam,tengrad --option tengrad.refreshEvery=10
 
---tune tries, for every method, ${describeRule(defaultTrialSteps)}.
+--tune tries, of every method, ${describeRule(defaultTrialSteps)}.
+lbfgs and levenbergMarquardt are among all only with --batch-size all; a method that is named runs whatever the batch.
 Ctrl-C keeps what is finished and writes the report.`;
 
 interface CompareOptions extends TrainingOptions {
-  readonly optimizers: readonly string[];
+  readonly optimizers?: readonly string[];
   readonly tune?: boolean;
   readonly tuneSteps: number;
-  readonly isDemo?: boolean;
 }
 
 export function addCompareCommand(program: Command, args: readonly string[]): void {
@@ -63,18 +60,19 @@ export function addCompareCommand(program: Command, args: readonly string[]): vo
       "Trains the same network with several methods, on the same batches and from the same weights.",
     )
     .argument("[dataset]", "a name (see natgrad data list) or the path of a CSV file", defaultDataset)
-    .option("--optimizers <methods>", "which, separated by commas, or all", commaSeparated)
+    .option(
+      "--optimizers <methods>",
+      "which, separated by commas, or all (default: all but the costly ones and those for full batches)",
+      commaSeparated,
+    )
     .option("--tune", "choose learning rate and damping of each method first (default: for the demo)")
     .option("--no-tune", "use the learning rates and dampings given, or the defaults")
     .option("--tune-steps <n>", "steps of one trial", positiveInteger("--tune-steps"), defaultTrialSteps);
   addTrainingOptions(command)
     .addHelpText("after", examples)
     .action((source: string, options: CompareOptions) => {
-      const isDemo = command.args.length === 0;
       const { epochs = demoEpochs, tune = true } = options;
-      const quick = registry.filter(({ costly, kind }) => !costly && kind !== "full-batch");
-      const optimizers = options.optimizers ?? quick.map(({ name }) => name);
-      const demo = isDemo ? { isDemo, epochs, tune, optimizers } : undefined;
+      const demo = command.args.length === 0 ? { epochs, tune } : undefined;
       return compare(source, { ...options, ...demo }, args);
     });
 }
@@ -100,8 +98,11 @@ async function compare(source: string, options: CompareOptions, args: readonly s
   try {
     const data = await loadData(source, options, interrupts.signal);
     const training = trainingConfig(options, data.split.training);
-    const unfit = options.optimizers?.includes("all") === false ? [] : unfitMethods(wanted, data);
-    const names = wanted.filter((name) => !unfit.includes(name));
+    const absent = leftOut(options.optimizers, {
+      likelihood: likelihoodOf(data.split.training).name,
+      fullBatch: training.batchSize >= data.split.training.inputs.shape[0],
+    });
+    const names = wanted.filter((name) => !absent.some(({ methods }) => methods.includes(name)));
     const command = reproducingCommand(args, options.seed);
     const runtime = await openRuntime({ device: options.device });
     try {
@@ -112,25 +113,13 @@ async function compare(source: string, options: CompareOptions, args: readonly s
         options.runsDir,
         options.name ?? `${data.split.training.name}-compare`,
       );
-      await runAll({ ...shared, folder }, names, unfit);
+      await runAll({ ...shared, folder }, names, absent);
     } finally {
       runtime.dispose();
     }
   } finally {
     interrupts.stop();
   }
-}
-
-function methodNames(wanted: readonly string[] = ["all"]): string[] {
-  const names = wanted.flatMap((name) => (name === "all" ? registry.map((method) => method.name) : [name]));
-  if (names.length === 0) throw new UsageError("invalid --optimizers: none (name some, or all)");
-  return [...new Set(names.map((name) => findMethod(name).name))];
-}
-
-/** Those made for another likelihood than these data have. */
-function unfitMethods(names: readonly string[], { split }: LoadedData): string[] {
-  const own = likelihoodOf(split.training).name;
-  return names.filter((name) => (findMethod(name).likelihood ?? own) !== own);
 }
 
 /** Refuses, before any data are fetched, what is out of range or, a slip of the hand, taken by no method. */
@@ -160,14 +149,18 @@ async function probe(shared: Comparison, names: readonly string[]): Promise<void
   }
 }
 
-async function runAll(shared: Comparison, names: readonly string[], unfit: readonly string[]): Promise<void> {
+async function runAll(
+  shared: Comparison,
+  names: readonly string[],
+  absent: readonly LeftOut[],
+): Promise<void> {
   const { folder, options, data, interrupts, training } = shared;
   const steps = trialSteps(shared);
   await writeConfig(folder, {
     ...{ format: COMPARISON_FORMAT, commands: [shared.command], methods: names },
-    ...{ dataset: data.dataset, training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ dataset: data.dataset, training, tuning: options.tune ? tuningRecord(steps) : undefined },
   });
-  announce(shared, names, unfit, steps);
+  announce(shared, names, absent, steps);
   const progress = openProgress(names);
   const lines = names.map((name) => progress.add(name));
   const runs: RunRecord[] = [];
@@ -185,9 +178,9 @@ async function runAll(shared: Comparison, names: readonly string[], unfit: reado
   }
   if (runs.length > 0) await conclude(shared, runs, environment);
   interrupts.check();
-  if (runs.every((run) => run.epochs.length < 2 || !Number.isFinite(finalRecord(run)?.trainLoss))) {
+  if (runs.every((run) => run.epochs.length < 2 || summarize([run]).ranking[0].diverged)) {
     throw new RunError(
-      `no method finished an epoch: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
+      `no method ended with a finite loss: ${runs.map((run) => `${run.name} ${run.status}`).join("; ")}`,
     );
   }
 }
@@ -195,15 +188,16 @@ async function runAll(shared: Comparison, names: readonly string[], unfit: reado
 function announce(
   { options, data, training, output, folder }: Comparison,
   names: readonly string[],
-  unfit: readonly string[],
+  absent: readonly LeftOut[],
   steps: number,
 ): void {
   const { training: rows, validation, notices } = data.split;
   output.event({
     ...{ event: "start", folder, dataset: rows.name, task: rows.task.kind, notices, methods: names },
+    leftOut: absent,
     ...{ trainingRows: rows.inputs.shape[0], validationRows: validation.inputs.shape[0] },
     ...{ features: inputCount(rows), model: modelConfig(options) },
-    ...{ ...training, tuning: options.tune ? { ...tuningGrid, steps } : undefined },
+    ...{ ...training, tuning: options.tune ? tuningRecord(steps) : undefined },
   });
   for (const notice of notices) output.print(`note: ${notice}`);
   const limit = training.timeBudget
@@ -213,22 +207,10 @@ function announce(
     `${rows.name}: ${rows.inputs.shape[0]} rows to train on, ${validation.inputs.shape[0]} to validate; ` +
       `${names.length} methods, ${limit}, batch size ${training.batchSize}, seed ${training.seed}`,
   );
-  const leftOut = (reason: string, names: readonly string[], remedy = "") => {
-    if (names.length > 0) output.print(`left out, ${reason}: ${names.join(", ")}${remedy}`);
-  };
-  leftOut("made for regression", unfit);
-  if (options.isDemo) {
-    const absent = registry.filter(({ name }) => !names.includes(name) && !unfit.includes(name));
-    const [full, long] = [absent.filter(isFullBatch), absent.filter((method) => !isFullBatch(method))];
-    const namesOf = (methods: readonly MethodInfo[]) => methods.map(({ name }) => name);
-    leftOut("for they take long", namesOf(long), " (--optimizers all)");
-    leftOut("for they want full batches", namesOf(full), " (--batch-size all)");
+  for (const { reason, methods, remedy } of absent) {
+    output.print(`left out, ${reason}: ${methods.join(", ")}${remedy && ` (taken in by ${remedy})`}`);
   }
   if (options.tune) output.print(`tuning: ${describeRule(steps)}`);
-}
-
-function isFullBatch({ kind }: MethodInfo): boolean {
-  return kind === "full-batch";
 }
 
 /** Tunes and trains one method; nothing when it was stopped before its training began. */
@@ -334,23 +316,19 @@ async function conclude(
     {
       ...{ folder, commands: [command], split: data.split, environment, model },
       title: `${training.name}: ${runs.map(({ name }) => name).join(", ")}`,
-      tuning: options.tune
-        ? { grid: { ...grid(), "steps a trial": [trialSteps(shared)] }, trials }
-        : undefined,
+      tuning: options.tune ? { grid: tuningRecord(trialSteps(shared)), trials } : undefined,
     },
     runs,
   );
-  const { table, headline, results } = describeRanking(runs);
+  const trialsOf = ({ optimizer }: RunRecord) =>
+    options.tune ? trials.filter((trial) => trial.optimizer === optimizer).length : undefined;
+  const { table, headline, results } = describeRanking(runs, trialsOf);
   for (const result of results) output.event({ event: "result", ...result });
   output.event({ event: "end", folder, report, headline });
   output.print();
-  output.print(rankingTable(table));
+  output.print(rankingTable(table, trialsOf));
   output.print();
   output.print(headline);
   for (const note of runs.flatMap(notesOf)) output.print(`note: ${note}`);
   output.print(`report: ${report}`);
-}
-
-function grid(): Record<string, unknown[]> {
-  return Object.fromEntries(Object.entries(tuningGrid).map(([name, values]) => [name, [...values]]));
 }

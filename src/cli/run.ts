@@ -8,7 +8,13 @@ import { keepFileAs } from "../training/atomic-file.ts";
 import { bestRecord, isExhausted } from "../training/early-stopping.ts";
 import { type FitOptions, firstRows } from "../training/fit.ts";
 import type { RunConfig } from "../training/run-config.ts";
-import { type EpochRecord, openMetrics, type RunRecord, runFiles } from "../training/run-folder.ts";
+import {
+  type EpochRecord,
+  finalRecord,
+  openMetrics,
+  type RunRecord,
+  runFiles,
+} from "../training/run-folder.ts";
 import type { Trainer } from "../training/trainer.ts";
 import { Pace, type TimeLeft } from "./pace.ts";
 
@@ -41,7 +47,7 @@ export interface StepProgress {
 
 export interface RunOutcome {
   readonly record: RunRecord;
-  /** Why training could not go on, if it could not. */
+  /** Why training could not go on, or that it ended without finite losses. */
   readonly failure?: RunError;
 }
 
@@ -133,6 +139,7 @@ export async function performRun(request: RunRequest): Promise<RunOutcome> {
     await metrics.close();
   }
   if (failure !== undefined) epochs.push(failedRecord(epochs.at(-1)!, trainer, failure));
+  else if (!signal.aborted) failure = endingFailure(finalRecord({ epochs, restoredEpoch }));
   const ending = signal.aborted ? `stopped at step ${trainer.progress.step}` : "finished";
   const early = `finished with epoch ${restoredEpoch}, the best of ${epochs.at(-1)!.epoch}`;
   const status =
@@ -173,6 +180,17 @@ async function consume(
     await fitting.return();
     return undefined;
   }
+}
+
+/** What is wrong with the losses that a run ended with, if anything is. */
+function endingFailure(last: EpochRecord | undefined): RunError | undefined {
+  const losses = { "training loss": last?.trainLoss, "validation loss": last?.validationLoss };
+  for (const [name, loss] of Object.entries(losses)) {
+    if (loss === undefined || Number.isFinite(loss)) continue;
+    const remedy = "a smaller learning rate or more damping may help";
+    return new RunError(`training ended with a ${name} of ${loss} (${remedy})`);
+  }
+  return undefined;
 }
 
 /** A run's record without its end. */

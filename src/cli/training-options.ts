@@ -11,6 +11,7 @@ import {
   listDatasets,
   loadDataset,
 } from "../data/index.ts";
+import { requireOption } from "../errors.ts";
 import type { FisherOption } from "../fisher/index.ts";
 import { activationNames } from "../models/config.ts";
 import { createOptimizer, findMethod, type LearningRate } from "../optimizers/index.ts";
@@ -137,9 +138,11 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option("--learning-rate <x>", "step size (default: the method's own)", number("--learning-rate"))
     .addOption(
-      choice("--schedule <name>", "what becomes of the learning rate", ["constant", "cosine"]).default(
-        "constant",
-      ),
+      choice(
+        "--schedule <name>",
+        "what becomes of the learning rate (warm-up, exponential, piecewise: --option learningRate={…})",
+        ["constant", "cosine"],
+      ).default("constant"),
     )
     .option("--damping <x>", "added to the curvature (default: the method's own)", number("--damping"))
     .addOption(
@@ -251,11 +254,11 @@ export const MANY_EPOCHS = 1_000_000;
  * The options of one method: its defaults for the kind of network, `--learning-rate`, `--damping`, `--fisher` and `--option`. It needs no data.
  *
  * @param lenient leave out what the method does not take, unless it names the method
- * @throws UsageError for an unknown method, an option that it does not take or a value out of range
+ * @throws UsageError for an unknown method, an option that it does not take, a value out of range or two schedules
  */
 export function methodOptions(
   name: string,
-  { model, learningRate, damping, fisher, option = [] }: TrainingOptions,
+  { model, learningRate, schedule, damping, fisher, option = [] }: TrainingOptions,
   lenient: boolean,
 ): Record<string, unknown> {
   const method = findMethod(name);
@@ -274,6 +277,12 @@ export function methodOptions(
   const defaults = { ...method.defaults, ...(isImageModel(model) && method.imageDefaults) };
   const options = { ...defaults, ...Object.fromEntries(taken), ...Object.fromEntries(specific) };
   createOptimizer(name, options);
+  requireOption(
+    schedule === "constant" || typeof options.learningRate !== "object",
+    "--schedule",
+    schedule,
+    "left out where --option learningRate has a schedule of its own",
+  );
   return options;
 }
 

@@ -1,5 +1,5 @@
 /**
- * `--tune`: the same small grid for every method, short trials on the same split, the lowest validation loss wins.
+ * `--tune`: the same number of settings for every method, short trials on the same split, the lowest validation loss wins.
  *
  * A trial starts from the same weights and takes the same batches as the full training will.
  */
@@ -15,6 +15,19 @@ export const tuningGrid = {
   learningRate: [1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001],
   damping: [1, 0.1, 0.01, 0.001],
 } as const;
+
+/** `count` numbers from `high` to `low`, evenly on a logarithmic scale, with three digits. */
+export function spread(high: number, low: number, count: number): number[] {
+  return Array.from({ length: count }, (_, k) => +(high * (low / high) ** (k / (count - 1))).toPrecision(3));
+}
+
+const { learningRate: rates, damping: dampings } = tuningGrid;
+/** In place of the grid where a learning rate is all there is to tune: as many settings, over the same range. */
+export const fineRates: readonly number[] = spread(
+  rates[0],
+  rates[rates.length - 1],
+  rates.length * dampings.length,
+);
 
 export type Trial = NonNullable<ReportContext["tuning"]>["trials"][number];
 type MethodOptions = Readonly<Record<string, unknown>>;
@@ -45,7 +58,7 @@ export interface TuningRequest {
 }
 
 /**
- * Tries every point of the grid that the method has options for.
+ * Tries every point of the grid, or of the finer one where there is no damping to tune.
  *
  * @returns the options with the lowest validation loss, `undefined` when every trial diverged or the signal came
  */
@@ -68,18 +81,26 @@ export async function tune(request: TuningRequest): Promise<{ best?: MethodOptio
 
 /** The rule in words, for people. */
 export function describeRule(steps: number): string {
-  const values = Object.entries(tuningGrid).map(([name, numbers]) => `${name} ${numbers.join(", ")}`);
-  return `${values.join("; ")}; ${steps} steps a trial, the lowest validation loss wins`;
+  const pairs = `learningRate ${rates.join(", ")} with damping ${dampings.join(", ")}`;
+  const alone = `without a damping to choose ${fineRates.length} learning rates from ${rates[0]} to ${fineRates.at(-1)}`;
+  return `${fineRates.length} settings: ${pairs}; ${alone}; ${steps} steps a trial, the lowest validation loss wins`;
+}
+
+/** The rule in numbers, for records and reports. */
+export function tuningRecord(steps: number): Record<string, number[]> {
+  return {
+    ...{ learningRate: [...rates], damping: [...dampings], "learningRate without damping": [...fineRates] },
+    "steps a trial": [steps],
+  };
 }
 
 function gridOf({ method, fixed }: TuningRequest): MethodOptions[] {
   const { options } = findMethod(method);
-  let points: Record<string, unknown>[] = [{}];
-  for (const [name, values] of Object.entries(tuningGrid)) {
-    if (!options.includes(name) || fixed.has(name)) continue;
-    points = points.flatMap((point) => values.map((value) => ({ ...point, [name]: value })));
-  }
-  return points;
+  const tunes = (name: string) => options.includes(name) && !fixed.has(name);
+  const values = tunes("damping") ? dampings.map((damping) => ({ damping })) : [{}];
+  if (!tunes("learningRate")) return values;
+  const own = tunes("damping") ? rates : fineRates;
+  return own.flatMap((learningRate) => values.map((value) => ({ learningRate, ...value })));
 }
 
 async function runTrial(

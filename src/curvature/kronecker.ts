@@ -19,7 +19,7 @@
  * | m      | `inputMean`        | (F), where there is a bias |
  * | G      | `outputCovariance` | (O, O) |
  */
-import { MemoryError, requireOption } from "../errors.ts";
+import { MemoryError, requireNumber, requireOption } from "../errors.ts";
 import type { ImageForm, LayerScores, LayerVector } from "../fisher/index.ts";
 import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
 import { formatBytes } from "../memory.ts";
@@ -164,7 +164,7 @@ export function checkKronecker(settings: KroneckerSettings, every = "statisticsE
   const { decay, refreshEvery, statisticsEvery, convolution } = settings;
   const known = convolution === "expand" || convolution === "reduce";
   requireOption(known, "convolution", convolution, "expand | reduce");
-  requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
+  requireNumber(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
   const valid = (period: number) => Number.isInteger(period) && period > 0;
   requireOption(valid(refreshEvery), "refreshEvery", refreshEvery, "a positive integer");
   requireOption(

@@ -1,5 +1,5 @@
 /** Chooses how an exactly represented block is solved. */
-import { requireOption } from "../errors.ts";
+import { everyKeyOf, requireKnown, requireNumber, requireOption } from "../errors.ts";
 import { type Scores, totalDimension } from "../fisher/index.ts";
 import { requireMemory } from "../memory.ts";
 import type { CurvatureBlock } from "./block.ts";
@@ -15,6 +15,10 @@ export type SolverName = "auto" | "gram" | "dense" | "cg";
  */
 export type SolverOption = SolverName | ({ readonly type: "cg" } & ConjugateGradientOptions);
 
+const conjugateGradientOptions = everyKeyOf<ConjugateGradientOptions>()([
+  ...(["iterations", "tolerance", "relativeProgress", "warmStart"] as const),
+]);
+
 const names: readonly SolverName[] = ["auto", "gram", "dense", "cg"];
 
 /** What structures take that know no iterative solver. */
@@ -27,8 +31,15 @@ export function solverName(option: SolverOption): SolverName {
 
 /** @throws UsageError for an unknown solver or an option of it out of range */
 export function checkSolver(option: SolverOption): void {
-  const { type, ...rest } = typeof option === "string" ? { type: option } : option;
-  requireOption(names.includes(type), "solver", type, names.join(" | "));
+  const isObject = typeof option === "object" && option !== null;
+  const { type, ...rest } = isObject ? option : { type: option };
+  requireOption(
+    names.includes(type),
+    "solver",
+    isObject && type === undefined ? option : type,
+    names.join(" | "),
+  );
+  requireKnown(rest, conjugateGradientOptions, "solver");
   checkConjugateGradient(rest, "solver ");
 }
 
@@ -36,14 +47,11 @@ export function checkSolver(option: SolverOption): void {
 export function checkConjugateGradient(options: ConjugateGradientOptions, prefix = ""): void {
   const { iterations, tolerance, relativeProgress, warmStart } = options;
   for (const [name, value] of Object.entries({ iterations, tolerance, relativeProgress })) {
-    requireOption(value === undefined || value > 0, prefix + name, value, "> 0");
+    if (value !== undefined) requireNumber(value > 0, prefix + name, value, "> 0");
   }
-  requireOption(
-    warmStart === undefined || (warmStart >= 0 && warmStart <= 1),
-    `${prefix}warmStart`,
-    warmStart,
-    "0 to 1",
-  );
+  if (warmStart !== undefined) {
+    requireNumber(warmStart >= 0 && warmStart <= 1, `${prefix}warmStart`, warmStart, "0 to 1");
+  }
 }
 
 /**

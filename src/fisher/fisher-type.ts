@@ -1,5 +1,5 @@
 /** Which Fisher matrix: whose targets the per-sample gradients are taken at. */
-import { requireOption } from "../errors.ts";
+import { requireKnown, requireOption } from "../errors.ts";
 
 export type FisherName = "empirical" | "improved-empirical" | "exact" | "monte-carlo";
 
@@ -16,8 +16,11 @@ const names: readonly FisherName[] = ["empirical", "improved-empirical", "exact"
 
 /** @throws UsageError for an unknown type or a number of draws that is not a positive integer */
 export function parseFisher(option: FisherOption): FisherType {
-  const { type, samples = 1 } = typeof option === "string" ? { type: option } : option;
-  requireOption(names.includes(type), "fisher", type, names.join(" | "));
+  const isObject = typeof option === "object" && option !== null;
+  const { type, samples = 1 } = isObject ? option : { type: option };
+  const shown = isObject && type === undefined ? option : type;
+  requireOption(names.includes(type), "fisher", shown, names.join(" | "));
+  if (isObject) requireKnown(option, ["type", "samples"] satisfies (keyof typeof option)[], "fisher");
   requireOption(Number.isInteger(samples) && samples > 0, "fisher samples", samples, "a positive integer");
   return { type, draws: type === "monte-carlo" ? samples : 0 };
 }

@@ -1,5 +1,5 @@
 /** Learning rates that change with the step. */
-import { requireOption } from "../errors.ts";
+import { requireKnown, requireOption } from "../errors.ts";
 
 /** A number, or a schedule over steps counted from 0. */
 export type LearningRate =
@@ -19,6 +19,16 @@ export type LearningRate =
       readonly factor?: number;
     }
   | { readonly schedule: "warmup"; readonly steps: number; readonly after: LearningRate };
+
+type Scheduled = Exclude<LearningRate, number>;
+type OptionsOf<S> = Exclude<keyof Extract<Scheduled, { readonly schedule: S }>, "schedule">;
+
+const scheduleOptions: { readonly [S in Scheduled["schedule"]]: readonly OptionsOf<S>[] } = {
+  exponential: ["initial", "decay", "every"],
+  cosine: ["initial", "final", "steps"],
+  piecewise: ["initial", "milestones", "factor"],
+  warmup: ["steps", "after"],
+};
 
 /**
  * The learning rate of a step.
@@ -54,15 +64,16 @@ export function checkLearningRate(rate: LearningRate, name = "learningRate"): vo
     requireOption(Number.isFinite(rate) && rate >= 0, name, rate, "a number >= 0");
     return;
   }
-  requireOption(
-    ["exponential", "cosine", "piecewise", "warmup"].includes(rate?.schedule),
-    `${name} schedule`,
-    rate?.schedule,
-    "exponential | cosine | piecewise | warmup",
-  );
+  const isSchedule = typeof rate === "object" && rate !== null;
+  requireOption(isSchedule, name, rate, "a number >= 0 or { schedule, … }");
+  const { schedule } = rate;
+  const schedules = Object.keys(scheduleOptions);
+  requireOption(schedules.includes(schedule), `${name} schedule`, schedule, schedules.join(" | "));
   if (rate.schedule === "warmup") {
-    requireOption(rate.steps > 0 && rate.steps < Infinity, `${name} steps`, rate.steps, "> 0");
+    const finite = Number.isFinite(rate.steps) && rate.steps > 0;
+    requireOption(finite, `${name} steps`, rate.steps, "> 0");
     checkLearningRate(rate.after, name);
+    requireKnown(rate, ["schedule", ...scheduleOptions.warmup], name);
     return;
   }
   const check = (part: string, value: number, valid: boolean, must: string) =>
@@ -82,4 +93,5 @@ export function checkLearningRate(rate: LearningRate, name = "learningRate"): vo
     requireOption(valid, `${name} milestones`, milestones, "a list of steps");
     check("factor", factor, factor >= 0, "a number >= 0");
   }
+  requireKnown(rate, ["schedule", ...scheduleOptions[schedule]], name);
 }

@@ -151,7 +151,7 @@ export function tuningTables({ grid, trials }: NonNullable<ReportContext["tuning
   );
   const headings = (texts: string[], numbers: string[]) =>
     html`<thead><tr>${texts.map((text) => headingCell(text, false))}${numbers.map((text) => headingCell(text, true))}</tr></thead>`;
-  return html`<p>Every method had the same grid, and the setting with the lowest validation loss was chosen:</p>
+  return html`<p>Settings were tried of these values, as many of each method as the table says, and the one with the lowest validation loss was chosen:</p>
 <ul>${Object.entries(grid).map(([name, values]) => html`<li><code>${name}</code>: ${values.map(formatOption).join(", ")}</li>`)}</ul>
 ${scrolling(
   "The setting chosen for every method",

@@ -3,7 +3,7 @@ import { breathe } from "../breathe.ts";
 import type { Augmentation } from "../data/augmentation.ts";
 import { batchCount, batches } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { RunError, requireOption } from "../errors.ts";
+import { everyKeyOf, RunError, requireKnown, requireOption } from "../errors.ts";
 import type { StepStatistics } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
@@ -29,6 +29,11 @@ export interface FitOptions {
   readonly onStep?: (statistics: StepStatistics, progress: Progress & { readonly batches: number }) => void;
 }
 
+const fitOptions = everyKeyOf<FitOptions>()([
+  ...(["epochs", "signal", "validation", "evaluatedRows"] as const),
+  ...(["augment", "timeBudget", "onStep"] as const),
+]);
+
 /** Steps rejected in a row before training is given up. */
 const PATIENCE = 20;
 /** How long the loop may hold the event loop, in milliseconds. */
@@ -40,6 +45,7 @@ export async function* fit(
   examples: Examples,
   options: FitOptions,
 ): AsyncGenerator<EpochRecord, void, void> {
+  requireKnown(options, fitOptions, "fit");
   const { epochs, signal, validation, augment, timeBudget = Number.POSITIVE_INFINITY, onStep } = options;
   const { evaluatedRows = examples.inputs.shape[0] } = options;
   requireOption(Number.isInteger(epochs) && epochs >= 0, "epochs", epochs, "an integer >= 0");

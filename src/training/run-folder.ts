@@ -54,7 +54,10 @@ export interface RunRecord {
 }
 
 /** The record of the model that a run ended with; none when nothing was measured. */
-export function finalRecord({ epochs, restoredEpoch }: RunRecord): EpochRecord | undefined {
+export function finalRecord({
+  epochs,
+  restoredEpoch,
+}: Pick<RunRecord, "epochs" | "restoredEpoch">): EpochRecord | undefined {
   return epochs.find(({ epoch }) => epoch === restoredEpoch) ?? epochs.at(-1);
 }
 

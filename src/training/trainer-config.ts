@@ -1,4 +1,5 @@
 /** What a trainer is made of. */
+import { everyKeyOf } from "../errors.ts";
 import type { Likelihood, Model } from "../nn/index.ts";
 import type { Optimizer } from "../optimizers/optimizer.ts";
 import type { Device } from "../runtime/session.ts";
@@ -22,6 +23,11 @@ export interface TrainerConfig {
   /** Bytes that a step may take, curvature and all; default two thirds of the machine's free memory, 4 GiB in browsers. */
   readonly memoryLimit?: number;
 }
+
+export const trainerOptions = everyKeyOf<TrainerConfig>()([
+  ...(["model", "inputShape", "likelihood", "optimizer", "batchSize"] as const),
+  ...(["dtype", "device", "seed", "memoryLimit"] as const),
+]);
 
 /** With every default filled in that a trainer itself reads. */
 export type ResolvedConfig = TrainerConfig &

@@ -1,7 +1,7 @@
 /** The trainer: one model, one optimizer, one likelihood, on one runtime. */
 
 import type { CurvatureRow } from "../curvature/report.ts";
-import { RunError, requireOption, UsageError } from "../errors.ts";
+import { RunError, requireKnown, requireOption, UsageError } from "../errors.ts";
 import type { FisherOption } from "../fisher/index.ts";
 import type { Batch, DirectionOptions, Method, Problem, StepStatistics } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
@@ -33,7 +33,7 @@ import { type NamedPart, readNamed, writeNamed } from "./named-state.ts";
 import type { EpochRecord } from "./run-folder.ts";
 import { availableMemory, explainMemory } from "./step-memory.ts";
 import { explain } from "./step-status.ts";
-import { identityOf, type ResolvedConfig, type TrainerConfig } from "./trainer-config.ts";
+import { identityOf, type ResolvedConfig, type TrainerConfig, trainerOptions } from "./trainer-config.ts";
 
 /** How to place a trainer on a runtime that is already open, so that several share it. */
 export interface TrainerPlacement {
@@ -43,12 +43,14 @@ export interface TrainerPlacement {
 /**
  * Builds the model, draws its initial weights and compiles what the first step needs when it comes.
  *
- * @throws UsageError when an option is out of range or the layers do not fit
+ * @throws UsageError when an option is unknown or out of range or the layers do not fit
  */
 export async function createTrainer(
   config: TrainerConfig,
   placement: TrainerPlacement = {},
 ): Promise<Trainer> {
+  requireKnown(config, trainerOptions, "createTrainer");
+  requireKnown(placement, ["runtime"] satisfies (keyof TrainerPlacement)[], "createTrainer's placement");
   const { batchSize = 128, dtype = "float32", device = "cpu", seed = 0 } = config;
   const { memoryLimit = availableMemory() } = config;
   requireOption(Number.isInteger(batchSize) && batchSize > 0, "batchSize", batchSize, "a positive integer");

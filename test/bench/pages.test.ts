@@ -52,6 +52,15 @@ describe("the pages of the methods", () => {
     assert.match(row("kfac", "form")!, /\| `"inverse"` \| `"inverse"` \\\| `"eigen"` \|/);
     assert.match(row("muon", "scale")!, /\| `"spectral"`; `"rms"` on the command line \|/);
     assert.doesNotMatch(row("unitwiseNgd", "solver")!, /cg/, "refused, though the general check lists it");
+    for (const [method, option] of [
+      ["kfac", "statisticsEvery"],
+      ["ekfac", "scaleEvery"],
+    ]) {
+      assert.match(row(method, option)!, /\| 1 \| a positive integer that divides `refreshEvery` \|/);
+    }
+    for (const method of ["kfac", "ekfac", "kbfgs", "levenbergMarquardt"]) {
+      assert.match(row(method, "damping")!, /\| (a number )?> 0[;| ]/, "0 is refused by default");
+    }
     assert.throws(() => optionText("kfac", "nothing"), /says nothing of nothing/);
   });
 

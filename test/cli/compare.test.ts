@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { methods as registry } from "../../src/optimizers/index.ts";
 import { checkpoint, events, metrics, natgrad, scratchFolder, start, withoutData } from "./support.ts";
 
 describe("natgrad compare", () => {
@@ -10,11 +11,14 @@ describe("natgrad compare", () => {
 
   it("trains every method from the same weights, ranks them and writes one report", async () => {
     const args = ["compare", "friedman1", "--rows", "400", "--epochs", "3", "--hidden", "8", "--json"];
-    const run = await natgrad(folder, args);
+    const run = await natgrad(folder, [...args, "--optimizers", "all,lbfgs,levenbergMarquardt"]);
     assert.equal(run.code, 0, run.stderr);
     const all = events(run);
     const methods = all[0].methods as string[];
-    assert.deepEqual(methods.slice(0, 3), ["sgd", "rmsprop", "adam"]);
+    assert.deepEqual(
+      methods,
+      registry.map(({ name }) => name),
+    );
     const starts = all.filter(({ event, epoch }) => event === "epoch" && epoch === 0);
     assert.equal(new Set(starts.map(({ trainLoss }) => trainLoss)).size, 1, "one start for all");
     const results = all.filter(({ event }) => event === "result");
@@ -48,6 +52,31 @@ describe("natgrad compare", () => {
     assert.match(named.stdout, /not run: levenbergMarquardt fits least squares/);
   });
 
+  it("leaves out what takes long or wants full batches, and says what takes them in", async () => {
+    const rows = ["--rows", "100", "--epochs", "1", "--hidden", "2"];
+    const leftOut = async (args: readonly string[]) => {
+      const run = await natgrad(folder, ["compare", ...args, ...rows, "--name", "short"]);
+      assert.equal(run.code, 0, run.stderr);
+      return run.stdout.split("\n").filter((line) => line.startsWith("left out"));
+    };
+    const costly = "woodFisher, layerwiseNgd, blockTridiagonalNgd, hessianFree, customMetric";
+    const long = `left out, for they take long: ${costly} (taken in by --optimizers all)`;
+    const full = "left out, for they want full batches: lbfgs, levenbergMarquardt";
+    assert.deepEqual(await leftOut(["friedman1"]), [
+      long,
+      `${full} (taken in by --optimizers all --batch-size all)`,
+    ]);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "all"]), [
+      `${full} (taken in by --batch-size all)`,
+    ]);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "all", "--batch-size", "all"]), []);
+    assert.deepEqual(await leftOut(["friedman1", "--optimizers", "adam,lbfgs"]), []);
+    assert.deepEqual(await leftOut(["spirals", "--optimizers", "all"]), [
+      "left out, for they want full batches: lbfgs (taken in by --batch-size all)",
+      "left out, made for regression: levenbergMarquardt",
+    ]);
+  });
+
   it("trains a method of a comparison as train does, and resume goes on with it", async () => {
     const shared = ["friedman1", "--rows", "400", "--hidden", "8"];
     const compared = natgrad(folder, [
@@ -76,7 +105,7 @@ describe("natgrad compare", () => {
     assert.deepEqual(await checkpoint(folder, "one/adam"), await checkpoint(folder, "alone"));
   });
 
-  it("tunes every method on the same grid and says which setting won", async () => {
+  it("tries as many settings of every method and says which won", async () => {
     const args = ["compare", "spirals", "--rows", "200", "--hidden", "6", "--epochs", "2", "--tune"];
     const run = await natgrad(folder, [
       ...args,
@@ -88,14 +117,35 @@ describe("natgrad compare", () => {
     ]);
     assert.equal(run.code, 0, run.stderr);
     const trials = events(run).filter(({ event }) => event === "trial");
-    assert.equal(trials.length, 7 + 7 * 4);
-    for (const { run: name, options } of events(run).filter(({ event }) => event === "result")) {
+    const learningRates = (method: string) =>
+      trials
+        .filter(({ optimizer }) => optimizer === method)
+        .map(({ options }) => (options as Record<string, number>).learningRate);
+    for (const [method, distinct] of [
+      ["sgd", 28],
+      ["tengrad", 7],
+    ] as const) {
+      const rates = learningRates(method);
+      assert.equal(rates.length, 28);
+      assert.equal(new Set(rates).size, distinct);
+      assert.deepEqual([Math.max(...rates), Math.min(...rates)], [1, 0.001]);
+    }
+    for (const { run: name, options, trials: count } of events(run).filter(
+      ({ event }) => event === "result",
+    )) {
+      assert.equal(count, 28);
       const own = trials.filter(({ optimizer, diverged }) => optimizer === name && !diverged);
       const lowest = own.reduce((a, b) => (Number(b.validationLoss) < Number(a.validationLoss) ? b : a));
       const { learningRate } = lowest.options as Record<string, number>;
       assert.equal((options as Record<string, number>).learningRate, learningRate);
     }
-    assert.match(await readFile(join(folder, "runs/spirals-compare/report.html"), "utf8"), /All 35 trials/);
+    assert.match(await readFile(join(folder, "runs/spirals-compare/report.html"), "utf8"), /All 56 trials/);
+    const fixed = ["--damping", "0.1", "--tune-steps", "2", "--name", "fixed"];
+    const table = await natgrad(folder, [...args, "--optimizers", "sgd,kfac", ...fixed]);
+    assert.equal(table.code, 0, table.stderr);
+    assert.match(table.stdout, / settings tried +settings/);
+    for (const method of ["sgd", "kfac"])
+      assert.match(table.stdout, new RegExp(` ${method} .* 28 +learningRate `));
   });
 
   it("goes on without a method that fails, and says so", async () => {
@@ -119,6 +169,30 @@ describe("natgrad compare", () => {
       ["sgd", "exactNgd"],
     );
     assert.match(String(results[1].status), /^diverged: training stopped after 20 rejected steps/);
+  });
+
+  it("ranks last, and marks, a method whose loss is not finite; fails when all are such", async () => {
+    const args = ["compare", "friedman1", "--rows", "400", "--hidden", "8", "--epochs", "3"];
+    const rates = ["--option", "sgd.learningRate=1000", "--option", "rmsprop.learningRate=1e30"];
+    const some = await natgrad(folder, [...args, ...rates, "--optimizers", "sgd,rmsprop,adam", "--json"]);
+    assert.equal(some.code, 0, some.stderr);
+    const results = events(some).filter(({ event }) => event === "result");
+    assert.deepEqual(
+      results.map(({ run, diverged }) => [run, diverged]),
+      [
+        ["adam", false],
+        ["sgd", true],
+        ["rmsprop", true],
+      ],
+    );
+    assert.match(String(results[1].status), /^diverged: training ended with a training loss of Infinity /);
+    const none = await natgrad(folder, [...args, ...rates.slice(0, 2), "--optimizers", "sgd"]);
+    assert.equal(none.code, 1);
+    assert.match(
+      none.stderr,
+      /\nnatgrad: no method ended with a finite loss: sgd diverged: training ended [^\n]+\n$/,
+    );
+    assert.match(none.stdout, /sgd +Infinity +Infinity .* diverged: training ended/);
   });
 
   it("keeps what is finished when it is stopped, and writes the report", async () => {

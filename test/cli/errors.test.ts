@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
-import { natgrad, scratchFolder, start, writeFlats } from "./support.ts";
+import { metrics, natgrad, scratchFolder, start, writeFlats } from "./support.ts";
 
 describe("bad input: one line on stderr and an exit code", () => {
   const folder = scratchFolder();
@@ -44,6 +45,26 @@ describe("bad input: one line on stderr and an exit code", () => {
     ["train friedman1 --damping -0.1", 2, /invalid damping: -0.1/],
     ["train friedman1 --optimizer sgd --damping 1", 2, /sgd has no option damping/],
     ["train friedman1 --option momentm=0.5", 2, /tengrad has no option momentm \(did you mean momentum\?\)/],
+    [
+      'train none.csv --schedule cosine --option learningRate={"schedule":"exponential","initial":0.1,"decay":0.9}',
+      2,
+      /invalid --schedule: "cosine" \(must be left out where --option learningRate has a schedule of its own\)/,
+    ],
+    [
+      'compare none.csv --schedule cosine --option sgd.learningRate={"schedule":"warmup","steps":9,"after":0.1}',
+      2,
+      /invalid --schedule: "cosine"/,
+    ],
+    [
+      "train none.csv --option damping=big",
+      2,
+      /^natgrad: invalid damping: "big" \(must be a number > 0 or \{ policy, … \}\)\n$/,
+    ],
+    [
+      "train none.csv --option learningRate=big",
+      2,
+      /invalid learningRate: "big" \(must be a number >= 0 or /,
+    ],
     ["train friedman1 --option momentum", 2, /invalid --option: "momentum" \(must be key=value\)/],
     ["train friedman1 --batch-size 5000", 2, /invalid --batch-size: 5000 \(must be at most 1600/],
     [
@@ -96,6 +117,31 @@ describe("bad input: one line on stderr and an exit code", () => {
     const failure = run.stderr.split("\n").filter((text) => text.startsWith("natgrad: "));
     assert.equal(failure.length, 1);
     assert.match(failure[0], /training stopped after 20 rejected steps in a row: .*damping/);
+  });
+
+  it("a loss that is not finite at the end fails the run, exit code 1, with report and files", async () => {
+    const args = [
+      "train",
+      "friedman1",
+      "--rows",
+      "400",
+      "--hidden",
+      "8",
+      "--optimizer",
+      "sgd",
+      "--epochs",
+      "3",
+    ];
+    const run = await natgrad(folder, [...args, "--learning-rate", "1000", "--name", "diverged"]);
+    assert.equal(run.code, 1, run.stderr);
+    const failure = run.stderr.split("\n").filter((text) => text.startsWith("natgrad: "));
+    assert.deepEqual(failure, [
+      "natgrad: training ended with a training loss of Infinity (a smaller learning rate or more damping may help)",
+    ]);
+    assert.match(run.stdout, /\nreport: runs\/diverged\/report.html\n$/);
+    for (const file of ["report.html", "checkpoint.safetensors", "config.json"])
+      assert.ok(existsSync(join(folder, "runs/diverged", file)), file);
+    assert.equal((await metrics(folder, "diverged")).length, 4);
   });
 
   it("a folder that cannot be written any more fails the run, exit code 1", async () => {

@@ -6,7 +6,6 @@ import * as graph from "../../src/graph/index.ts";
 import {
   type Batch,
   createOptimizer,
-  createTrainer,
   dense,
   gaussian,
   type NamedTensors,
@@ -305,10 +304,8 @@ describe("the Fisher matrix", () => {
       ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
       ...{ likelihood: "gaussian", seed: 1 },
     });
-    const limited = await createTrainer(
-      { ...network, optimizer: createOptimizer("exactNgd", { solver: "dense" }), memoryLimit: 5000 },
-      { runtime },
-    );
+    const exact = createOptimizer("exactNgd", { solver: "dense" });
+    const limited = await trainerOf(runtime, network, exact, { dtype: "float32", memoryLimit: 5000 });
     const batch = randomBatch(network, 6, 1);
     const matrix = "the Fisher matrix of 26 parameters needs 7.7 KiB, the limit is 4.9 KiB";
     await assert.rejects(limited.fisher(batch, "exact"), { name: "UsageError", message: matrix });

@@ -1,7 +1,9 @@
 /** Options are checked at the door: one line that says what is wrong and what would be right. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createOptimizer, findMethod, methods } from "../../src/index.ts";
+import * as library from "../../src/index.ts";
+import { createOptimizer, findMethod, type Optimizer } from "../../src/index.ts";
+
 import { isOneLine } from "../conformance/networks.ts";
 
 const rate = { learningRate: 0.1 };
@@ -15,8 +17,12 @@ const badRates: [object, RegExp][] = [
   [{ learningRate: -1 }, /^invalid learningRate: -1 \(must be a number >= 0\)$/],
   [{ learningRate: Number.NaN }, /^invalid learningRate: NaN /],
   [{ learningRate: Number.POSITIVE_INFINITY }, /^invalid learningRate: Infinity /],
-  [{ learningRate: "0.1" }, /^invalid learningRate/],
-  [{ learningRate: null }, /^invalid learningRate/],
+  [{ learningRate: "0.1" }, /^invalid learningRate: "0.1" \(must be a number >= 0 or \{ schedule, … \}\)$/],
+  [{ learningRate: null }, /^invalid learningRate: null /],
+  [
+    schedule({ schedule: "cosine", steps: 5, finl: 0 }),
+    /^learningRate has no option finl \(did you mean final\?\)$/,
+  ],
   [schedule({ schedule: "linear" }), /^invalid learningRate schedule: "linear" \(must be exponential \| /],
   [schedule({ schedule: "exponential", decay: 0 }), /^invalid learningRate decay: 0 /],
   [schedule({ schedule: "exponential", decay: 1.5 }), /^invalid learningRate decay: 1.5 /],
@@ -45,6 +51,7 @@ const badRates: [object, RegExp][] = [
 const badMomentum: [object, RegExp][] = [
   [{ momentum: 1 }, /^invalid momentum: 1 \(must be in \[0, 1\)\)$/],
   [{ momentum: -0.1 }, /^invalid momentum: -0.1 /],
+  [{ momentum: [0.5] }, /^invalid momentum: \[0.5\] /],
   [{ momentum: Number.NaN }, /^invalid momentum: NaN /],
   [{ momentum: 0, nesterov: true }, /^invalid nesterov: true \(must be false without momentum\)$/],
   [{ weightDecay: -1 }, /^invalid weightDecay: -1 /],
@@ -55,7 +62,9 @@ const badNatural: [object, RegExp][] = [
   [{ damping: -1 }, /^invalid damping: -1 \(must be >= 0/],
   [{ damping: Number.NaN }, /^invalid damping: NaN /],
   [{ damping: 1 / 0 }, /^invalid damping: Infinity /],
-  [{ damping: "0.1" }, /^invalid damping/],
+  [{ damping: "0.1" }, /^invalid damping: "0.1" \(must be a number > 0 or \{ policy, … \}\)$/],
+  [{ damping: null }, /^invalid damping: null /],
+  [marquardt({ evry: 1 }), /^damping has no option evry \(did you mean every\?\)$/],
   [
     { damping: { policy: "adaptive", initial: 1 } },
     /^invalid damping policy: "adaptive" \(must be constant \| levenberg-marquardt\)$/,
@@ -71,9 +80,18 @@ const badNatural: [object, RegExp][] = [
     { fisher: "fischer" },
     /^invalid fisher: "fischer" \(must be empirical \| improved-empirical \| exact \| monte-carlo\)$/,
   ],
+  [{ fisher: true }, /^invalid fisher: true /],
+  [{ fisher: {} }, /^invalid fisher: \{\} /],
+  [
+    { fisher: { type: "monte-carlo", sample: 2 } },
+    /^fisher has no option sample \(did you mean samples\?\)$/,
+  ],
   [{ fisher: { type: "monte-carlo", samples: 0 } }, /^invalid fisher samples: 0 /],
   [{ fisher: { type: "monte-carlo", samples: 1.5 } }, /^invalid fisher samples: 1.5 /],
   [{ solver: "lu" }, /^invalid solver: "lu" \(must be auto \| gram \| dense \| cg\)$/],
+  [{ solver: null }, /^invalid solver: null /],
+  [{ solver: { type: "cg", tol: 1e-3 } }, /^solver has no option tol /],
+  [{ solver: { type: "cg", iterations: "9" } }, /^invalid solver iterations: "9" \(must be > 0\)$/],
   [{ solver: { type: "cg", iterations: 0 } }, /^invalid solver iterations: 0 /],
   [{ solver: { type: "cg", tolerance: -1 } }, /^invalid solver tolerance: -1 /],
   [{ solver: { type: "cg", warmStart: 2 } }, /^invalid solver warmStart: 2 /],
@@ -88,6 +106,10 @@ const badNatural: [object, RegExp][] = [
   [{ stepRule: { trustRegion: 0 } }, /^invalid trustRegion: 0 \(must be > 0\)$/],
   [{ stepRule: { trustRegion: null } }, /^invalid trustRegion: null /],
   [{ stepRule: { trustRegion: "0.1" } }, /^invalid trustRegion: "0.1" /],
+  [
+    { stepRule: { trustRegion: { initial: 1, maximm: 2 } } },
+    /^trustRegion has no option maximm \(did you mean maximum\?\)$/,
+  ],
   [{ stepRule: { trustRegion: {} } }, /^invalid trustRegion: undefined /],
   [{ stepRule: { trustRegion: { initial: 1, minimum: 2 } } }, /^invalid trustRegion minimum: 2 /],
   [{ stepRule: { trustRegion: { initial: 1, maximum: 0.5 } } }, /^invalid trustRegion maximum: 0.5 /],
@@ -171,7 +193,10 @@ const bad: Record<string, [object, RegExp][]> = {
   soap: [...badAdaptive, ...badPeriods, [{ oneSided: 1 }, /^invalid oneSided: 1 \(must be true or false\)$/]],
 };
 
-for (const { name, kind, options, defaults } of methods) {
+/** The methods' functions, as the library exports them. */
+const functions = library as unknown as Record<string, (options?: object) => Optimizer>;
+
+for (const { name, kind, options, defaults } of library.methods) {
   describe(name, () => {
     it("refuses every bad value in one line", () => {
       const values = kind === "natural" ? badNatural : bad[name];
@@ -187,6 +212,20 @@ for (const { name, kind, options, defaults } of methods) {
       }
     });
 
+    it("names option and value where a number, a word or a switch is another word", () => {
+      for (const option of options) {
+        for (const value of ["big", "0.5"]) {
+          assert.throws(
+            () => functions[name]({ [option]: value }),
+            (error: Error) => {
+              assert.ok(error.message.startsWith(`invalid ${option}: "${value}" (must be `), error.message);
+              return isOneLine(error);
+            },
+          );
+        }
+      }
+    });
+
     it("takes its own defaults, by its own option names", () => {
       const optimizer = createOptimizer(name);
       assert.equal(optimizer.name, name);
@@ -199,6 +238,27 @@ for (const { name, kind, options, defaults } of methods) {
         name: "UsageError",
         message: `${name} has no option learningrate (did you mean learningRate?)`,
       });
+    });
+
+    it("is a function that refuses every misspelt option and names the one that was meant", () => {
+      for (const option of options) {
+        const misspelt = `${option.slice(0, -2)}${option.at(-1)}`;
+        assert.throws(
+          () => functions[name]({ [misspelt]: undefined }),
+          (error: Error) => {
+            assert.equal(error.message, `${name} has no option ${misspelt} (did you mean ${option}?)`);
+            return isOneLine(error);
+          },
+        );
+      }
+      assert.throws(() => functions[name]({ zzzzzzzzzz: 1 }), {
+        message: `${name} has no option zzzzzzzzzz (it takes ${options.join(", ")})`,
+      });
+    });
+
+    it("takes undefined for any of its options", () => {
+      const unset = Object.fromEntries(options.map((option) => [option, undefined]));
+      assert.equal(functions[name](unset).name, name);
     });
   });
 }

@@ -49,8 +49,8 @@ describe("evaluation", () => {
 
   describe("in several pieces", () => {
     const samples = 180;
-    const network = { inputShape: [1, 28, 28], outputs: 3, likelihood: categorical() };
-    const examples = randomBatch(network, samples, 1);
+    const network = { inputShape: [1, 28, 28], likelihood: categorical() };
+    const examples = randomBatch({ ...network, outputs: 3 }, samples, 1);
     let trainer: Trainer;
     before(async () => {
       const model = sequential([

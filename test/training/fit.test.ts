@@ -58,6 +58,16 @@ function watchBatches(trainer: Trainer): number[] {
 }
 
 describe("fit", () => {
+  it("refuses misspelt options", async () => {
+    const trainer = await trainerWith();
+    const misspelt = { epochs: 1, validaton: validation };
+    await assert.rejects(all(trainer, misspelt), {
+      name: "UsageError",
+      message: "fit has no option validaton (did you mean validation?)",
+    });
+    trainer.dispose();
+  });
+
   it("gives every method the same batches in the same order, another in every epoch and for every seed", async () => {
     const orders: number[][] = [];
     for (const { name } of methods) {

@@ -86,6 +86,20 @@ describe("createTrainer", () => {
     });
   }
 
+  it("refuses misspelt options", async () => {
+    const misspelt = { ...config, batchsize: 60 };
+    await assert.rejects(createTrainer(misspelt, { runtime }), {
+      name: "UsageError",
+      message: "createTrainer has no option batchsize (did you mean batchSize?)",
+    });
+    await assert.rejects(createTrainer(config, { runtme: runtime } as never), {
+      name: "UsageError",
+      message: "createTrainer's placement has no option runtme (did you mean runtime?)",
+    });
+    const unset = { batchSize: undefined, dtype: undefined, device: undefined, memoryLimit: undefined };
+    (await createTrainer({ ...config, ...unset }, { runtime })).dispose();
+  });
+
   it("refuses an unknown device", async () => {
     const device = "gpu" as never;
     await assert.rejects(

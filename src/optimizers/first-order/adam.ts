@@ -16,7 +16,7 @@
  * Differs from the papers: AdamW's decay is multiplied by η itself, as in PyTorch, in the paper by the schedule's
  * factor alone; no AMSGrad variant.
  */
-import { requireOption } from "../../errors.ts";
+import { requireNumber } from "../../errors.ts";
 import { add, divide, multiply, sqrt, square } from "../../graph/index.ts";
 import type { Optimizer } from "../optimizer.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
@@ -63,10 +63,10 @@ type CheckedAdamOptions = AdamOptions & Required<Pick<AdamOptions, "learningRate
 export function adamRule(options: CheckedAdamOptions, decoupled: boolean): UpdateRule {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay } = options;
   checkLearningRate(options.learningRate);
-  requireOption(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
-  requireOption(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");
-  requireOption(epsilon > 0, "epsilon", epsilon, "> 0");
-  requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
+  requireNumber(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
+  requireNumber(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");
+  requireNumber(epsilon > 0, "epsilon", epsilon, "> 0");
+  requireNumber(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   return {
     scaled: false,
     slots: ["mean", "meanSquare"],

@@ -11,7 +11,7 @@
  *
  * Differs from the lecture: it has no weight decay and no ε; neither momentum nor a centred variant.
  */
-import { requireOption } from "../../errors.ts";
+import { requireNumber } from "../../errors.ts";
 import { add, divide, multiply, sqrt, square } from "../../graph/index.ts";
 import type { Optimizer } from "../optimizer.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
@@ -32,9 +32,9 @@ export interface RmspropOptions {
 export function rmsprop(options: RmspropOptions = {}): Optimizer {
   const { learningRate = 0.01, decay = 0.99, epsilon = 1e-8, weightDecay = 0 } = options;
   checkLearningRate(learningRate);
-  requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
-  requireOption(epsilon > 0, "epsilon", epsilon, "> 0");
-  requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
+  requireNumber(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
+  requireNumber(epsilon > 0, "epsilon", epsilon, "> 0");
+  requireNumber(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
   return firstOrder("rmsprop", options, learningRate, {
     scaled: false,
     slots: ["meanSquare"],

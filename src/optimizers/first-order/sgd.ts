@@ -12,7 +12,7 @@
  * Differs from the paper: only in rounding, as the state holds ηv, rescaled when the learning rate changes, which
  * saves a pass over the parameters.
  */
-import { requireOption } from "../../errors.ts";
+import { requireNumber, requireOption } from "../../errors.ts";
 import { add, multiply } from "../../graph/index.ts";
 import type { Optimizer } from "../optimizer.ts";
 import { checkLearningRate, type LearningRate, learningRateAt } from "../schedule.ts";
@@ -48,8 +48,9 @@ export function sgd(options: SgdOptions = {}): Optimizer {
  */
 export function momentumRule(options: MomentumOptions, rate: LearningRate): UpdateRule {
   const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
-  requireOption(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
-  requireOption(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
+  requireNumber(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+  requireNumber(weightDecay >= 0 && Number.isFinite(weightDecay), "weightDecay", weightDecay, ">= 0");
+  requireOption(typeof nesterov === "boolean", "nesterov", nesterov, "true or false");
   requireOption(!nesterov || momentum > 0, "nesterov", nesterov, "false without momentum");
   const rescales = momentum > 0 && typeof rate !== "number";
   return {

@@ -26,7 +26,7 @@
  * Gram matrix XᵀX is taken in place of transposing X, which is the same.
  */
 import type { CurvatureRow } from "../../curvature/report.ts";
-import { requireOption } from "../../errors.ts";
+import { requireNumber, requireOption } from "../../errors.ts";
 import { add, divide, matmul, multiply, type SymbolicTensor, sqrt, squaredNorm } from "../../graph/index.ts";
 import { bytesPerElement, sizeOf } from "../../tensor.ts";
 import { adamRule } from "../first-order/adam.ts";
@@ -64,7 +64,7 @@ export function muon(options: MuonOptions = {}): Optimizer {
   const { iterations = 5, scale = "spectral", matrices = "hidden" } = options;
   const { adamLearningRate = scale === "rms" ? learningRate : 0.01 } = options;
   checkLearningRate(learningRate);
-  requireOption(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+  requireNumber(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
   requireOption(typeof nesterov === "boolean", "nesterov", nesterov, "true or false");
   const wholeNumber = Number.isInteger(iterations) && iterations > 0;
   requireOption(wholeNumber, "iterations", iterations, "a positive integer");

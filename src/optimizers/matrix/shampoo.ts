@@ -31,7 +31,7 @@
  */
 import type { SlotArrays, SlotSpec, SlotSymbols } from "../../curvature/block.ts";
 import { decompose } from "../../curvature/factorize.ts";
-import { requireOption } from "../../errors.ts";
+import { requireNumber, requireOption } from "../../errors.ts";
 import {
   add,
   divide,
@@ -83,8 +83,8 @@ export function shampoo(options: ShampooOptions = {}): Optimizer {
   const { learningRate = 0.1, decay = 1, epsilon = 1e-4, refreshEvery = 1 } = options;
   const { grafting = "none", maxDimension = 1200 } = options;
   checkLearningRate(learningRate);
-  requireOption(decay > 0 && decay <= 1, "decay", decay, "in (0, 1]");
-  requireOption(epsilon > 0 && Number.isFinite(epsilon), "epsilon", epsilon, "> 0");
+  requireNumber(decay > 0 && decay <= 1, "decay", decay, "in (0, 1]");
+  requireNumber(epsilon > 0 && Number.isFinite(epsilon), "epsilon", epsilon, "> 0");
   const counts = { refreshEvery, maxDimension };
   for (const [name, count] of Object.entries(counts)) {
     requireOption(Number.isInteger(count) && count > 0, name, count, "a positive integer");

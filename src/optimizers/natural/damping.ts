@@ -6,7 +6,7 @@
  * ρ < ¼. A step that would raise the loss is taken back. Differs from the paper: q leaves the damping out, so that ρ
  * judges the Fisher matrix alone.
  */
-import { requireOption } from "../../errors.ts";
+import { everyKeyOf, requireKnown, requireNumber, requireOption } from "../../errors.ts";
 
 export type DampingOption =
   | number
@@ -23,6 +23,10 @@ export type DampingOption =
       readonly maximum?: number;
     };
 
+const policyOptions = everyKeyOf<Exclude<DampingOption, number>>()([
+  ...(["policy", "initial", "every", "factor", "minimum", "maximum"] as const),
+]);
+
 export interface DampingPolicy {
   readonly initial: number;
   /** Steps between adaptations; 0 when the damping never changes. */
@@ -33,6 +37,10 @@ export interface DampingPolicy {
 
 /** @throws UsageError when a number is out of range */
 export function dampingPolicy(option: DampingOption): DampingPolicy {
+  const isPolicy = typeof option === "object" && option !== null;
+  const known = typeof option === "number" || isPolicy;
+  requireOption(known, "damping", option, "a number > 0 or { policy, … }");
+  if (isPolicy) requireKnown(option, policyOptions, "damping");
   const settings = typeof option === "number" ? { policy: "constant" as const, initial: option } : option;
   const { policy, initial, every = 5, factor = 19 / 20, minimum = 1e-12, maximum = 1e6 } = settings;
   const policies = ["constant", "levenberg-marquardt"];
@@ -45,9 +53,9 @@ export function dampingPolicy(option: DampingOption): DampingPolicy {
   );
   if (policy === "constant") return { initial, every: 0, adapt: (damping) => damping };
   requireOption(initial > 0, "damping", initial, "> 0 for levenberg-marquardt");
-  requireOption(Number.isInteger(every) && every > 0, "damping every", every, "a positive integer");
-  requireOption(factor > 0 && factor < 1, "damping factor", factor, "in (0, 1)");
-  requireOption(minimum > 0 && minimum <= maximum, "damping minimum", minimum, "> 0 and at most the maximum");
+  requireNumber(Number.isInteger(every) && every > 0, "damping every", every, "a positive integer");
+  requireNumber(factor > 0 && factor < 1, "damping factor", factor, "in (0, 1)");
+  requireNumber(minimum > 0 && minimum <= maximum, "damping minimum", minimum, "> 0 and at most the maximum");
   return {
     initial,
     every,

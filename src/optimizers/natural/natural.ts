@@ -8,11 +8,12 @@
 
 import { checkSolver, type SolverOption, solverName } from "../../curvature/solver.ts";
 import type { Structure } from "../../curvature/structure.ts";
-import { requireOption } from "../../errors.ts";
+import { requireKnown, requireNumber, requireOption } from "../../errors.ts";
 import { type FisherOption, parseFisher } from "../../fisher/index.ts";
 import type { UpdateRule } from "../first-order/rule.ts";
 import { type MomentumOptions, momentumRule } from "../first-order/sgd.ts";
 import type { Optimizer } from "../optimizer.ts";
+import { type MethodName, optionNames } from "../option-names.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
 import { quadraticRule } from "../step-rules/quadratic-rule.ts";
 import { parseStepRule, type StepRuleOption } from "../step-rules/step-rule.ts";
@@ -51,17 +52,18 @@ const SPRING_MOMENTUM = 0.99;
 /**
  * Assembles a natural-gradient optimizer from its parts.
  *
- * @throws UsageError when an option is out of range or two do not go together
+ * @throws UsageError when an option is unknown or out of range, or two do not go together
  */
 export function naturalGradient(
-  name: string,
+  name: MethodName,
   structure: Structure,
   options: CarryingOptions,
   defaults: Required<Pick<NaturalOptions, "fisher" | "damping" | "learningRate">>,
 ): Optimizer {
-  const { solver = "auto", refreshEvery = 1, klClip, learningRate = defaults.learningRate } = options;
-  const fisher = parseFisher(options.fisher ?? defaults.fisher);
-  const damping = dampingPolicy(options.damping ?? defaults.damping);
+  const { solver = "auto", refreshEvery = 1, klClip } = options;
+  const { learningRate = defaults.learningRate } = options;
+  const fisher = parseFisher(options.fisher === undefined ? defaults.fisher : options.fisher);
+  const damping = dampingPolicy(options.damping === undefined ? defaults.damping : options.damping);
   checkLearningRate(learningRate);
   checkSolver(solver);
   requireOption(
@@ -70,7 +72,7 @@ export function naturalGradient(
     refreshEvery,
     "a positive integer",
   );
-  requireOption(klClip === undefined || klClip > 0, "klClip", klClip, "> 0");
+  if (klClip !== undefined) requireNumber(klClip > 0, "klClip", klClip, "> 0");
   const needsDamping = refreshEvery > 1 || fisher.type === "monte-carlo";
   requireOption(
     damping.initial > 0 || !needsDamping,
@@ -88,6 +90,7 @@ export function naturalGradient(
     learningRate,
     ...updateParts(structure, { ...options, solver, learningRate }),
   };
+  requireKnown(options, optionNames[name], name);
   return { name, options, start: async (problem) => new NaturalMethod(problem, settings) };
 }
 

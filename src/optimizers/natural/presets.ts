@@ -15,8 +15,9 @@ import { quasiDiagonalStructure } from "../../curvature/quasi-diagonal.ts";
 import { checkConjugateGradient, type DirectSolver, solverName } from "../../curvature/solver.ts";
 import { unitWiseStructure } from "../../curvature/unit-wise.ts";
 import { woodFisherStructure } from "../../curvature/wood-fisher.ts";
-import { requireOption } from "../../errors.ts";
+import { requireNumber, requireOption } from "../../errors.ts";
 import type { Optimizer } from "../optimizer.ts";
+import type { MethodName } from "../option-names.ts";
 import { type CarryingOptions, type NaturalOptions, naturalGradient } from "./natural.ts";
 
 /** Natural gradient with the full Fisher matrix [Amari98; Karakida20]; exact Fisher, η = 0.3, λ = 0.01 by default. */
@@ -91,7 +92,8 @@ export interface LayerwiseOptions extends DirectOptions {
  * default, for F̃ may have negative eigenvalues.
  */
 export function layerwiseNgd(options: LayerwiseOptions = {}): Optimizer {
-  return layerwise("layerwiseNgd", options, options.sigma ?? "tridiagonal");
+  const { sigma = "tridiagonal" } = options;
+  return layerwise("layerwiseNgd", options, sigma);
 }
 
 /** Natural gradient with neighbouring layers coupled, Σ tri-diagonal of ones [Karakida20 §4]; options as above. */
@@ -99,7 +101,7 @@ export function blockTridiagonalNgd(options: DirectOptions = {}): Optimizer {
   return layerwise("blockTridiagonalNgd", options, "tridiagonal");
 }
 
-function layerwise(name: string, options: DirectOptions, sigma: CouplingOption): Optimizer {
+function layerwise(name: MethodName, options: DirectOptions, sigma: CouplingOption): Optimizer {
   checkCoupling(sigma);
   const defaults = { fisher: "exact", learningRate: 0.3, damping: 1 } as const;
   const optimizer = naturalGradient(name, layerWiseStructure(sigma), options, defaults);
@@ -127,8 +129,8 @@ export interface KbfgsOptions extends Omit<NaturalOptions, "solver" | "fisher"> 
 /** K-BFGS and K-BFGS(L) [Goldfarb20]: Kronecker factors of the inverse Hessian by BFGS; η = 0.1, λ = 0.3 by default. */
 export function kbfgs(options: KbfgsOptions = {}): Optimizer {
   const { decay = 0.9, pairDecay = 0.9, powell = true, memory } = options;
-  requireOption(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
-  requireOption(pairDecay >= 0 && pairDecay < 1, "pairDecay", pairDecay, "in [0, 1)");
+  requireNumber(decay >= 0 && decay < 1, "decay", decay, "in [0, 1)");
+  requireNumber(pairDecay >= 0 && pairDecay < 1, "pairDecay", pairDecay, "in [0, 1)");
   requireOption(typeof powell === "boolean", "powell", powell, "true or false");
   requireOption(
     memory === undefined || (Number.isInteger(memory) && memory > 0),

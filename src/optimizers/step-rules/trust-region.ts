@@ -12,7 +12,7 @@
  * length replaces a quarter of Δ, so that one bad step is enough to shorten the next; a step is taken back when it raises
  * the loss (the algorithm's η = 0).
  */
-import { requireOption } from "../../errors.ts";
+import { requireKnown, requireNumber, requireOption } from "../../errors.ts";
 import { divide, input, maximum, minimum, multiply, type SymbolicTensor, sqrt } from "../../graph/index.ts";
 import type { Problem } from "../optimizer.ts";
 
@@ -49,8 +49,9 @@ export function trustRegionPolicy(option: TrustRegionOption): TrustRegion {
   const { initial, minimum = 1e-12, maximum = 1e6 } = adaptive ? option : { initial: option };
   requireOption(Number.isFinite(initial) && initial > 0, "trustRegion", initial, "> 0");
   if (!adaptive) return { initial, adaptive, adapt: (radius) => radius };
-  requireOption(minimum > 0 && minimum <= initial, "trustRegion minimum", minimum, "> 0 and at most initial");
-  requireOption(maximum >= initial && maximum < Infinity, "trustRegion maximum", maximum, "at least initial");
+  requireKnown(option, ["initial", "minimum", "maximum"] satisfies (keyof typeof option)[], "trustRegion");
+  requireNumber(minimum > 0 && minimum <= initial, "trustRegion minimum", minimum, "> 0 and at most initial");
+  requireNumber(maximum >= initial && maximum < Infinity, "trustRegion maximum", maximum, "at least initial");
   return {
     initial,
     adaptive,
