@@ -6,8 +6,9 @@ import { splitDataset } from "../../src/data/dataset.ts";
 import { batchCount, batches, type Dataset, loadDataset } from "../../src/data/index.ts";
 import { Random } from "../../src/random.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
 import { trainerConfig } from "../../src/training/run-config.ts";
-import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import type { Trainer } from "../../src/training/trainer.ts";
 import { type Options, onCosine, type Plan, settingsOf } from "./plan.ts";
 import type { Outcome, Training } from "./results.ts";
 

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { inputCount } from "../data/index.ts";
 import { classify } from "../training/classification.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import { type RunConfig, trainerConfig } from "../training/run-config.ts";
 import {
   createRunFolder,
@@ -11,7 +12,7 @@ import {
   writeEncoding,
 } from "../training/run-folder.ts";
 import { withRunLock } from "../training/run-lock.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import type { Trainer } from "../training/trainer.ts";
 import { defaultOptimizer } from "./defaults.ts";
 import { type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { describeInputs, describeLayers, describeModel } from "./models.ts";

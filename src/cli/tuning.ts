@@ -7,8 +7,9 @@ import { type Augmentation, batches, type DataSplit } from "../data/index.ts";
 import { findMethod } from "../optimizers/index.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import type { ReportContext } from "../training/run-folder.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import type { Trainer } from "../training/trainer.ts";
 import type { TrainerConfig } from "../training/trainer-config.ts";
 
 export const tuningGrid = {

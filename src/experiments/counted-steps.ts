@@ -3,7 +3,7 @@ import { RunError } from "../errors.ts";
 import { Random } from "../random.ts";
 import type { countOperations } from "../runtime/counting.ts";
 import { tensor } from "../tensor.ts";
-import { createTrainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import { CLASSES, growthLikelihood, growthModel, growthOptimizer, INPUTS } from "./growth-methods.ts";
 
 export interface CountedSteps {

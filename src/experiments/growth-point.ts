@@ -9,7 +9,8 @@ import { countOperations } from "../runtime/counting.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { tensor } from "../tensor.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
+import type { Trainer } from "../training/trainer.ts";
 import { CLASSES, growthLikelihood, growthModel, growthOptimizer, INPUTS } from "./growth-methods.ts";
 
 export interface PointRequest {

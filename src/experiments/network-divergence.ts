@@ -6,7 +6,7 @@ import type { Runtime } from "../runtime/session.ts";
 import { type NamedTensors, type Tensor, tensor } from "../tensor.ts";
 import { squaredLength } from "../theory/geometry.ts";
 import { orderOf, type QuadraticCheck } from "../theory/geometry-order.ts";
-import { createTrainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 
 const SAMPLES = 40;
 const FEATURES = 3;

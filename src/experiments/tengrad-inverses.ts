@@ -10,7 +10,7 @@ import { inspect } from "../inspect/inspect.ts";
 import type { Inspection, LayerInspection } from "../inspect/inspection.ts";
 import { avgPool, dense, flatten, sequential, tanh } from "../nn/index.ts";
 import { createOptimizer } from "../optimizers/registry.ts";
-import { createTrainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import type { TrainerConfig } from "../training/trainer-config.ts";
 import type { Experiment, ExperimentContext, ExperimentPicture, ExperimentResult } from "./experiment.ts";
 import { likelihoodOf, outputsOf } from "./train-beside.ts";

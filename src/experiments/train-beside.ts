@@ -17,8 +17,9 @@ import {
 import { createOptimizer, type MethodOptions } from "../optimizers/registry.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import type { Evaluation } from "../training/evaluation.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import type { Trainer } from "../training/trainer.ts";
 
 /** The same for all methods that are compared. */
 export interface Setting {

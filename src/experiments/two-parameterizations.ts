@@ -6,7 +6,8 @@ import type { Batch } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
 import type { Runtime } from "../runtime/session.ts";
 import { type NamedTensors, type Tensor, tensor } from "../tensor.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
+import type { Trainer } from "../training/trainer.ts";
 import { drawAffineMap, fixedAffine, parametersBehind } from "./fixed-affine.ts";
 
 export interface TrainedMethod {

@@ -10,7 +10,7 @@ import type { Optimizer } from "../optimizers/index.ts";
 import type { Runtime } from "../runtime/session.ts";
 import type { FloatDType, Tensor } from "../tensor.ts";
 import { type Dynamics, finiteNetwork, type WideNetwork } from "../theory/index.ts";
-import { createTrainer } from "../training/trainer.ts";
+import { createTrainer } from "../training/create-trainer.ts";
 import type { ClassSubset, Examples } from "./class-subset.ts";
 import type { KinkCrossings } from "./kinks.ts";
 

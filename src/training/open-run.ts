@@ -6,10 +6,11 @@ import { inputNamesOf, type TableEncoding } from "../data/encoding.ts";
 import { type EncodedRows, encodeCsv } from "../data/index.ts";
 import { UsageError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
+import { resumeTrainer } from "./create-trainer.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { loadRunData, type RunConfig, readRunConfig, trainerConfigFor } from "./run-config.ts";
 import { readEncoding, runFiles } from "./run-folder.ts";
-import { resumeTrainer, type Trainer } from "./trainer.ts";
+import type { Trainer } from "./trainer.ts";
 
 export interface Prediction {
   /** Network outputs, (N, C): means of the scaled targets, or logits. */

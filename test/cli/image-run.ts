@@ -19,8 +19,9 @@ import {
   relu,
   sequential,
 } from "../../src/index.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
 import type { RunConfig } from "../../src/training/run-config.ts";
-import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import type { Trainer } from "../../src/training/trainer.ts";
 import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 
 const optimizer = { name: "tengrad", options: { learningRate: 0.05, damping: 0.1, refreshEvery: 4 } };

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { performRun } from "../../src/cli/run.ts";
 import { loadDataset } from "../../src/data/index.ts";
+import { createTrainer, resumeTrainer } from "../../src/training/create-trainer.ts";
 import { fingerprint, type RunConfig, trainerConfig } from "../../src/training/run-config.ts";
 import { createRunFolder, finalRecord, truncateMetrics } from "../../src/training/run-folder.ts";
-import { createTrainer, resumeTrainer } from "../../src/training/trainer.ts";
 import { scratchFolder } from "./support.ts";
 
 describe("performRun", () => {

@@ -26,7 +26,7 @@ import {
 } from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { createTrainer } from "../../src/training/trainer.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
 import { assertFinite, assertSameBits, isOneLine, normal } from "./networks.ts";
 
 let runtime: Runtime;

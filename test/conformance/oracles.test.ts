@@ -4,7 +4,8 @@ import { after, before, describe, it } from "node:test";
 import * as natgrad from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
-import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
+import type { Trainer } from "../../src/training/trainer.ts";
 import { solversOf } from "./networks.ts";
 import { loadOracles, type Oracle, oracleSkip, relativeError, toTargets, toTensor } from "./oracle-files.ts";
 

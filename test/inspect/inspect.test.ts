@@ -10,7 +10,7 @@ import { type LayerRows, layerVector } from "../../src/inspect/score-rows.ts";
 import { symmetricEigen } from "../../src/linalg/index.ts";
 import { conv2d, dense as denseLayer, flatten, sequential } from "../../src/nn/index.ts";
 import { createOptimizer, methods } from "../../src/optimizers/index.ts";
-import { createTrainer, resumeTrainer } from "../../src/training/trainer.ts";
+import { createTrainer, resumeTrainer } from "../../src/training/create-trainer.ts";
 import { block, damp, dot, invert, type Specimen, times, train, withNetwork } from "./support.ts";
 
 const damping = 0.05;

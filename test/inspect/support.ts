@@ -3,7 +3,7 @@ import { type Dataset, loadDataset } from "../../src/data/index.ts";
 import { openNetwork } from "../../src/inspect/network.ts";
 import * as nn from "../../src/nn/index.ts";
 import { createOptimizer } from "../../src/optimizers/index.ts";
-import { createTrainer } from "../../src/training/trainer.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
 import type { TrainerConfig } from "../../src/training/trainer-config.ts";
 
 export interface Specimen {

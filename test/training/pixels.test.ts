@@ -9,7 +9,8 @@ import { categorical } from "../../src/nn/index.ts";
 import { adam } from "../../src/optimizers/index.ts";
 import { fitImageScaling, isPixels, type Pixels } from "../../src/pixels.ts";
 import { Random } from "../../src/random.ts";
-import { createTrainer, type Trainer } from "../../src/training/trainer.ts";
+import { createTrainer } from "../../src/training/create-trainer.ts";
+import type { Trainer } from "../../src/training/trainer.ts";
 
 const classes = 3;
 const shape = [20, 2, 8, 8];

@@ -1,5 +1,5 @@
 /** A natural-gradient optimizer at work: statistics, refresh, direction, update; damping adapted; state remembered. */
-import type { CurvatureBlock, RefreshOutcome } from "../../curvature/block.ts";
+import type { RefreshOutcome } from "../../curvature/block.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
 import type { SolverOption } from "../../curvature/solver.ts";
 import type { Structure } from "../../curvature/structure.ts";
@@ -31,6 +31,7 @@ import { DirectionMap } from "./direction-map.ts";
 import type { MovingAverages } from "./moving-averages.ts";
 import { NaturalPlan, type UpdateProgram } from "./natural-plan.ts";
 import { combine, judge, NOT_FINITE } from "./outcome.ts";
+import { savedSlots } from "./plan-arrays.ts";
 import { carriedSpecs, type Draws, traceBlocks } from "./traced-blocks.ts";
 
 export interface NaturalSettings {
@@ -388,14 +389,6 @@ export class NaturalMethod implements Method {
 function requireUsable({ averages, blocks }: NaturalPlan): void {
   const refused = averages.refusal(blocks);
   if (refused !== undefined) throw new UsageError(refused);
-}
-
-/** Names of the slots that a checkpoint holds: all where later steps read them, else what outlives a refresh. */
-function savedSlots(
-  { statistics, refreshed, memory = [] }: CurvatureBlock,
-  stale: boolean,
-): readonly string[] {
-  return stale ? [...Object.keys(statistics), ...Object.keys(refreshed)] : memory;
 }
 
 /** Whether steps are taken in place: nothing looks at a proposed step before it counts, and its directions are used as they are. */

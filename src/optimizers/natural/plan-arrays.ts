@@ -90,3 +90,11 @@ function unslottedBytes({
   const buffered = bytes(averages) + bytes(settled?.specs ?? {}) + bytes(evolving);
   return Math.max(0, report.memoryBytes - slots - 2 * buffered);
 }
+
+/** Names of the slots that a checkpoint holds: all where later steps read them, else what outlives a refresh. */
+export function savedSlots(
+  { statistics, refreshed, memory = [] }: CurvatureBlock,
+  stale: boolean,
+): readonly string[] {
+  return stale ? [...Object.keys(statistics), ...Object.keys(refreshed)] : memory;
+}
