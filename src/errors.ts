@@ -32,7 +32,7 @@ export function requireNumber(valid: boolean, name: string, value: unknown, must
 }
 
 /**
- * Refuses misspelt options, which would otherwise be ignored; `undefined` may stand for any known one.
+ * Refuses unknown options, which would otherwise be ignored; `undefined` may stand for any known one.
  *
  * @throws UsageError `tengrad has no option dampng (did you mean damping?)`
  */
@@ -42,6 +42,30 @@ export function requireKnown(options: object, known: readonly string[], what: st
     const suggestion = nearest(key, known);
     const hint = suggestion ? `did you mean ${suggestion}?` : `it takes ${known.join(", ")}`;
     throw new UsageError(`${what} has no option ${key} (${hint})`);
+  }
+}
+
+/** From this length on, two letters of a name may be wrong in a slip of the hand, below it one. */
+const LONG_NAME = 8;
+
+/**
+ * Refuses options that look misspelt. Others that are unknown pass, as they do in TypeScript for objects that were made elsewhere: an object
+ * with more in it than options may be given as it stands.
+ *
+ * @param elsewhere names that are no slips, for they are options of something else
+ * @throws UsageError `tengrad has no option dampng (did you mean damping?)`
+ */
+export function requireSpelling(
+  options: object,
+  known: readonly string[],
+  what: string,
+  elsewhere: ReadonlySet<string> = new Set(),
+): void {
+  for (const key of Object.keys(options)) {
+    if (known.includes(key) || elsewhere.has(key)) continue;
+    const slips = key.length < LONG_NAME ? 1 : 2;
+    const meant = known.find((name) => editDistance(key.toLowerCase(), name.toLowerCase()) <= slips);
+    if (meant !== undefined) throw new UsageError(`${what} has no option ${key} (did you mean ${meant}?)`);
   }
 }
 

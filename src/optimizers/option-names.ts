@@ -1,5 +1,5 @@
 /** The options of every method by name: the list that the functions check against, and that the command line shows. */
-import { everyKeyOf } from "../errors.ts";
+import { everyKeyOf, requireSpelling } from "../errors.ts";
 import type { AdamOptions } from "./first-order/adam.ts";
 import type { RmspropOptions } from "./first-order/rmsprop.ts";
 import type { SgdOptions } from "./first-order/sgd.ts";
@@ -68,3 +68,10 @@ export const optionNames = {
 } as const;
 
 export type MethodName = keyof typeof optionNames;
+
+const ofAny: ReadonlySet<string> = new Set(Object.values(optionNames).flat());
+
+/** @throws UsageError for an option that looks misspelt; those of other methods are ignored */
+export function requireMethodOptions(name: MethodName, options: object): void {
+  requireSpelling(options, optionNames[name], name, ofAny);
+}

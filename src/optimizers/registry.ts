@@ -1,5 +1,5 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
-import { nearest, UsageError } from "../errors.ts";
+import { nearest, requireKnown, UsageError } from "../errors.ts";
 import type { Likelihood } from "../nn/index.ts";
 import { type AdamOptions, adam, adamw } from "./first-order/adam.ts";
 import { type RmspropOptions, rmsprop } from "./first-order/rmsprop.ts";
@@ -296,5 +296,6 @@ export function findMethod(name: string): MethodInfo {
  */
 export function createOptimizer(name: string, options: MethodOptions = {}): Optimizer {
   const method = findMethod(name);
+  requireKnown(options, method.options, method.name);
   return method.create({ ...method.defaults, ...options });
 }

@@ -1,5 +1,5 @@
 /** Makes trainers: from nothing, and from a checkpoint. */
-import { requireKnown, requireOption, UsageError } from "../errors.ts";
+import { requireOption, requireSpelling, UsageError } from "../errors.ts";
 import type { Problem } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
 import { openRuntime } from "../runtime/runtime.ts";
@@ -19,14 +19,14 @@ export interface TrainerPlacement {
 /**
  * Builds the model, draws its initial weights and compiles what the first step needs when it comes.
  *
- * @throws UsageError when an option is unknown or out of range or the layers do not fit
+ * @throws UsageError when an option is misspelt or out of range or the layers do not fit
  */
 export async function createTrainer(
   config: TrainerConfig,
   placement: TrainerPlacement = {},
 ): Promise<Trainer> {
-  requireKnown(config, trainerOptions, "createTrainer");
-  requireKnown(placement, ["runtime"] satisfies (keyof TrainerPlacement)[], "createTrainer's placement");
+  requireSpelling(config, trainerOptions, "createTrainer");
+  requireSpelling(placement, ["runtime"] satisfies (keyof TrainerPlacement)[], "createTrainer's placement");
   const { batchSize = 128, dtype = "float32", device = "cpu", seed = 0 } = config;
   const { memoryLimit = availableMemory() } = config;
   requireOption(Number.isInteger(batchSize) && batchSize > 0, "batchSize", batchSize, "a positive integer");

@@ -3,7 +3,7 @@ import { breathe } from "../breathe.ts";
 import type { Augmentation } from "../data/augmentation.ts";
 import { batchCount, batches } from "../data/batches.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { everyKeyOf, RunError, requireKnown, requireOption } from "../errors.ts";
+import { everyKeyOf, RunError, requireOption, requireSpelling } from "../errors.ts";
 import type { StepStatistics } from "../optimizers/optimizer.ts";
 import { Random } from "../random.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
@@ -45,7 +45,7 @@ export async function* fit(
   examples: Examples,
   options: FitOptions,
 ): AsyncGenerator<EpochRecord, void, void> {
-  requireKnown(options, fitOptions, "fit");
+  requireSpelling(options, fitOptions, "fit");
   const { epochs, signal, validation, augment, timeBudget = Number.POSITIVE_INFINITY, onStep } = options;
   const { evaluatedRows = examples.inputs.shape[0] } = options;
   requireOption(Number.isInteger(epochs) && epochs >= 0, "epochs", epochs, "an integer >= 0");

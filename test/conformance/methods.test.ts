@@ -24,6 +24,7 @@ import {
 import { evaluate } from "../../src/runtime/program.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
+import { shareSessions } from "../../src/runtime/session-cache.ts";
 import {
   assertFinite,
   assertSameBits,
@@ -139,7 +140,8 @@ const small = (likelihood: LikelihoodName, seed = 1): Network =>
 const folder = mkdtempSync(join(tmpdir(), "natgrad-methods-"));
 let runtime: Runtime;
 before(async () => {
-  runtime = await openRuntime();
+  // The same programs are asked for again and again, more of them than trainers of one program have.
+  runtime = shareSessions(await openRuntime(), { sessions: 1000, bytes: 2 ** 28 });
 });
 after(() => {
   rmSync(folder, { recursive: true });

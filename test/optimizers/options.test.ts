@@ -251,8 +251,20 @@ for (const { name, kind, options, defaults } of library.methods) {
           },
         );
       }
-      assert.throws(() => functions[name]({ zzzzzzzzzz: 1 }), {
-        message: `${name} has no option zzzzzzzzzz (it takes ${options.join(", ")})`,
+    });
+
+    it("is a function that takes objects with more in them, options of other methods among it", () => {
+      const more = {
+        label: "of the user's own",
+        piDamping: true,
+        beta1: 0.9,
+        powell: true,
+        sigma: "identity",
+      };
+      const others = Object.entries(more).filter(([key]) => !options.includes(key));
+      assert.equal(functions[name](Object.fromEntries(others)).name, name);
+      assert.throws(() => createOptimizer(name, { label: 1 }), {
+        message: `${name} has no option label (it takes ${options.join(", ")})`,
       });
     });
 

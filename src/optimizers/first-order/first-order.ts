@@ -1,9 +1,8 @@
 /** First-order methods: the loss, the gradient and the update of a step, all computed by programs. */
-import { requireKnown } from "../../errors.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
 import type { NamedTensors, TypedArray } from "../../tensor.ts";
 import type { Batch, Method, MethodMemory, Optimizer, Problem, StepStatistics } from "../optimizer.ts";
-import { type MethodName, optionNames } from "../option-names.ts";
+import { type MethodName, requireMethodOptions } from "../option-names.ts";
 import { BatchFunction } from "../program/batch-function.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
 import { loadBatch, traceNamedGradient } from "../program/traced-batch.ts";
@@ -16,14 +15,14 @@ import { loadScalars, stateSpecs, updateArrays } from "./update.ts";
 /** Batch sizes whose programs are kept. */
 const CACHED_BATCH_SIZES = 8;
 
-/** An optimizer that follows an update rule on the gradient. @throws UsageError when an option is unknown */
+/** An optimizer that follows an update rule on the gradient. @throws UsageError when an option is misspelt */
 export function firstOrder(
   name: MethodName,
   options: object,
   learningRate: LearningRate,
   rule: UpdateRule,
 ): Optimizer {
-  requireKnown(options, optionNames[name], name);
+  requireMethodOptions(name, options);
   return { name, options, start: async (problem) => new FirstOrderMethod(problem, rule, learningRate) };
 }
 

@@ -17,9 +17,9 @@
  * which on full batches is the same thing; where no step along d lowers the loss, the pairs are forgotten and −g is
  * tried; before there are pairs the direction is −g, shortened to length 1 in the 1-norm where it is longer.
  */
-import { requireKnown, requireOption } from "../../errors.ts";
+import { requireOption } from "../../errors.ts";
 import type { Optimizer } from "../optimizer.ts";
-import { optionNames } from "../option-names.ts";
+import { requireMethodOptions } from "../option-names.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
 import { LbfgsMethod } from "./lbfgs-method.ts";
 
@@ -38,9 +38,9 @@ export type LineSearchName = "strong-wolfe" | "armijo" | "none";
 
 const lineSearches: readonly LineSearchName[] = ["strong-wolfe", "armijo", "none"];
 
-/** L-BFGS, for full or large batches. @throws UsageError when an option is unknown or out of range */
+/** L-BFGS, for full or large batches. @throws UsageError when an option is misspelt or out of range */
 export function lbfgs(options: LbfgsOptions = {}): Optimizer {
-  requireKnown(options, optionNames.lbfgs, "lbfgs");
+  requireMethodOptions("lbfgs", options);
   const { learningRate = 1, memory = 10, lineSearch = "strong-wolfe", powell = false } = options;
   checkLearningRate(learningRate);
   requireOption(Number.isInteger(memory) && memory > 0, "memory", memory, "a positive integer");

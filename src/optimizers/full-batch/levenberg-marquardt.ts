@@ -23,9 +23,9 @@
  * proposes; η < 1 is for batches smaller than the data.
  */
 import type { DirectSolver } from "../../curvature/solver.ts";
-import { requireKnown, requireOption, UsageError } from "../../errors.ts";
+import { requireOption, UsageError } from "../../errors.ts";
 import type { Optimizer } from "../optimizer.ts";
-import { optionNames } from "../option-names.ts";
+import { requireMethodOptions } from "../option-names.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
 import { LevenbergMarquardtMethod } from "./levenberg-marquardt-method.ts";
 import { type AdaptationName, dampingRules } from "./marquardt-damping.ts";
@@ -53,10 +53,10 @@ const solvers = ["auto", "gram", "dense"];
 /**
  * Levenberg-Marquardt, for the gaussian likelihood and full or large batches.
  *
- * @throws UsageError when an option is unknown or out of range, and at the start for another likelihood
+ * @throws UsageError when an option is misspelt or out of range, and at the start for another likelihood
  */
 export function levenbergMarquardt(options: LevenbergMarquardtOptions = {}): Optimizer {
-  requireKnown(options, optionNames.levenbergMarquardt, "levenbergMarquardt");
+  requireMethodOptions("levenbergMarquardt", options);
   const { learningRate = 1, damping = 0.01, scaling = "identity", adaptation = "gain-ratio" } = options;
   const { acceleration = 0.75, retries = 10, solver = "auto" } = options;
   checkLearningRate(learningRate);

@@ -11,13 +11,13 @@
  */
 import type { SlotArrays, SlotSpec } from "../../curvature/block.ts";
 import type { CurvatureRow } from "../../curvature/report.ts";
-import { requireKnown, UsageError } from "../../errors.ts";
+import { UsageError } from "../../errors.ts";
 import { lapackInfo } from "../../linalg/index.ts";
 import { BoundedCache } from "../../runtime/bounded-cache.ts";
 import { allocate, type NamedTensors, sizeOf, type TypedArray } from "../../tensor.ts";
 import { bufferSpecs } from "../first-order/update.ts";
 import type { Batch, Method, MethodMemory, Optimizer, Problem, StepStatistics } from "../optimizer.ts";
-import { type MethodName, optionNames } from "../option-names.ts";
+import { type MethodName, requireMethodOptions } from "../option-names.ts";
 import { DoubleBuffer } from "../program/double-buffer.ts";
 import { allocateSpec, loadBatch, loadBatchAhead, parameterInput } from "../program/traced-batch.ts";
 import { type LearningRate, learningRateAt } from "../schedule.ts";
@@ -54,13 +54,13 @@ const CACHED_BATCH_SIZES = 4;
 /** The status of a step that only looked. */
 export const FIRST_STEP = "the first step sets the eigenbases and moves no parameter";
 
-/** An optimizer that preconditions each parameter's gradient. @throws UsageError when an option is unknown */
+/** An optimizer that preconditions each parameter's gradient. @throws UsageError when an option is misspelt */
 export function preconditioned(
   name: MethodName,
   options: object,
   settings: PreconditionedSettings,
 ): Optimizer {
-  requireKnown(options, optionNames[name], name);
+  requireMethodOptions(name, options);
   return { name, options, start: async (problem) => new PreconditionedMethod(problem, settings) };
 }
 

@@ -8,12 +8,12 @@
 
 import { checkSolver, type SolverOption, solverName } from "../../curvature/solver.ts";
 import type { Structure } from "../../curvature/structure.ts";
-import { requireKnown, requireNumber, requireOption } from "../../errors.ts";
+import { requireNumber, requireOption } from "../../errors.ts";
 import { type FisherOption, parseFisher } from "../../fisher/index.ts";
 import type { UpdateRule } from "../first-order/rule.ts";
 import { type MomentumOptions, momentumRule } from "../first-order/sgd.ts";
 import type { Optimizer } from "../optimizer.ts";
-import { type MethodName, optionNames } from "../option-names.ts";
+import { type MethodName, requireMethodOptions } from "../option-names.ts";
 import { checkLearningRate, type LearningRate } from "../schedule.ts";
 import { quadraticRule } from "../step-rules/quadratic-rule.ts";
 import { parseStepRule, type StepRuleOption } from "../step-rules/step-rule.ts";
@@ -52,7 +52,7 @@ const SPRING_MOMENTUM = 0.99;
 /**
  * Assembles a natural-gradient optimizer from its parts.
  *
- * @throws UsageError when an option is unknown or out of range, or two do not go together
+ * @throws UsageError when an option is misspelt or out of range, or two do not go together
  */
 export function naturalGradient(
   name: MethodName,
@@ -90,7 +90,7 @@ export function naturalGradient(
     learningRate,
     ...updateParts(structure, { ...options, solver, learningRate }),
   };
-  requireKnown(options, optionNames[name], name);
+  requireMethodOptions(name, options);
   return { name, options, start: async (problem) => new NaturalMethod(problem, settings) };
 }
 
