@@ -51,7 +51,7 @@ const counts = { passed: 0, failed: 0, skipped: 0 };
 const leaf = (data) =>
   data.details?.type !== "suite" && !(data.nesting === 0 && processes.includes(data.name));
 process.env.NODE_OPTIONS = [process.env.NODE_OPTIONS, "--import tsx"].filter(Boolean).join(" ");
-const events = run({ files: processes, concurrency: 1 + availableParallelism() });
+const events = run({ files: processes, concurrency: availableParallelism() });
 events.on("test:pass", (data) => {
   if (leaf(data)) counts[data.skip ? "skipped" : "passed"]++;
 });
