@@ -19,10 +19,10 @@
  * | m      | `inputMean`        | (F), where there is a bias |
  * | G      | `outputCovariance` | (O, O) |
  */
-import { MemoryError, requireNumber, requireOption } from "../errors.ts";
+import { requireNumber, requireOption } from "../errors.ts";
 import type { ImageForm, LayerScores, LayerVector } from "../fisher/index.ts";
 import { matmul, mean, multiply, reshape, type SymbolicTensor, slice } from "../graph/index.ts";
-import { formatBytes } from "../memory.ts";
+import { requireMemory } from "../memory.ts";
 import type { TypedArray } from "../tensor.ts";
 import type { SlotArrays, SlotSymbols } from "./block.ts";
 import type { Averaging } from "./structure.ts";
@@ -177,8 +177,5 @@ export function checkKronecker(settings: KroneckerSettings, every = "statisticsE
 
 /** @throws MemoryError with the estimate when a layer's block would take more than the limit */
 export function checkMemory(structure: string, { weight }: LayerScores, bytes: number, limit: number): void {
-  if (bytes <= limit) return;
-  throw new MemoryError(
-    `the ${structure} block of ${weight} needs ${formatBytes(bytes)}, the limit is ${formatBytes(limit)} (use a narrower layer or tengrad)`,
-  );
+  requireMemory(`${structure} block of ${weight}`, bytes, limit, "a narrower layer or tengrad");
 }

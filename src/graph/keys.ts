@@ -22,7 +22,6 @@ const exact = (value: number) => (Object.is(value, -0) ? "-0" : String(value));
 const identities = new WeakMap<object, number>();
 let nextIdentity = 0;
 
-/** Large constants are equal only when they are the same array. */
 function identity(data: object): string {
   let id = identities.get(data);
   if (id === undefined) identities.set(data, (id = nextIdentity++));

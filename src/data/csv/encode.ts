@@ -42,7 +42,8 @@ export async function encodeCsv(
   const notices = [...table.notices];
   const encoded: EncodedColumn[] = [];
   for (const input of inputs) {
-    encoded.push(await encodeColumn(table, findColumn(table, input.column, encoding), input, notices));
+    const column = table.column(input.column, encoding.columns); // another one of these is not what was meant
+    encoded.push(await encodeColumn(table, column, input, notices));
     await breathe();
   }
   const all = Int32Array.from({ length: table.rowCount }, (_, row) => row);
@@ -75,11 +76,6 @@ function tableOptions(path: string, encoding: TableEncoding): TableOptions {
           );
         },
   };
-}
-
-/** @throws UsageError with the nearest of the columns that the encoding does not know */
-function findColumn(table: Table, name: string, { columns }: TableEncoding): Column {
-  return table.column(name, columns);
 }
 
 async function encodeColumn(
