@@ -35,9 +35,9 @@ export function leftOut(
   if (wanted !== undefined && !all) return [];
   const named = (wanted ?? []).filter((name) => name !== "all").map((name) => findMethod(name).name);
   const takesIn = [!all && "--optimizers all", !fullBatch && "--batch-size all"].filter(Boolean).join(" ");
-  const reasonOf = ({ name, kind, costly, likelihood: own = likelihood }: MethodInfo) => {
+  const reasonOf = ({ name, kind, costly, likelihood: own }: MethodInfo) => {
     if (named.includes(name)) return undefined;
-    if (own !== likelihood) return { reason: "made for regression", remedy: "" };
+    if (own !== undefined && own !== likelihood) return { reason: "made for regression", remedy: "" };
     if (kind === "full-batch" && takesIn) return { reason: "for they want full batches", remedy: takesIn };
     if (costly && !all) return { reason: "for they take long", remedy: "--optimizers all" };
     return undefined;

@@ -8,46 +8,46 @@
  * | bernoulli   | Σ softplus(f_c) − y_c f_c | diag(p(1 − p))           | √(p_c(1 − p_c))·e_c     | (p_c − y_c)/√(p_c(1−p_c)) |
  *
  * All are exponential families with natural parameter f [Johnson17 §A], so the Fisher equals the generalized
- * Gauss-Newton matrix.
+ * Gauss-Newton matrix. Others of independent outputs follow from their log-partition function (`exponential-family.ts`);
+ * any other is an object of the type {@link Likelihood}.
  */
 import { requireOption, UsageError } from "../errors.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import * as graph from "../graph/index.ts";
-import { formatShape, sameShape, type Tensor } from "../tensor.ts";
+import {
+  checkReal,
+  checkShape,
+  column,
+  type Likelihood,
+  LOG_PROBABILITY_FLOOR,
+  type Metric,
+  meanOf,
+  type Row,
+  unitColumns,
+} from "./likelihood.ts";
 
-/** One column of the square root B of the output Fisher, for every sample. */
-export interface SquareRootColumn {
-  /** B[:, c], (N, C). */
-  readonly column: SymbolicTensor;
-  /** ρ_c, (N): the columns weighted by ρ add up to ∂ℓ/∂f. */
-  readonly residual: SymbolicTensor;
-}
-
-export interface Likelihood {
-  readonly name: "gaussian" | "categorical" | "bernoulli";
-  /** Targets of a batch of N samples with outputs (N, C). */
-  targets(samples: number, outputs: number): { shape: readonly number[]; dtype: "float" | "int32" };
-  /** ℓ of every sample, (N); nats, summed over outputs, not divided by N. */
-  loss(f: SymbolicTensor, y: SymbolicTensor): SymbolicTensor;
-  /** ∂ℓ/∂f, (N, C). */
-  outputGradient(f: SymbolicTensor, y: SymbolicTensor): SymbolicTensor;
-  /** The C columns of B with their residuals. */
-  squareRoot(f: SymbolicTensor, y: SymbolicTensor): SquareRootColumn[];
-  /** What one draw of targets needs: independent numbers of this kind and shape. */
-  noise(samples: number, outputs: number): { kind: "normal" | "uniform"; shape: readonly number[] };
-  /** Targets drawn from the model by that noise. */
-  sample(f: SymbolicTensor, noise: SymbolicTensor): SymbolicTensor;
-  /** @throws UsageError when a batch of targets cannot be targets of this likelihood */
-  check(targets: Tensor, samples: number, outputs: number): void;
-}
-
-/** Smallest log-probability used in a square root, so that ρ stays far from overflow in float32. */
-const LOG_PROBABILITY_FLOOR = -60;
+const rootMeanSquare: Metric = {
+  name: "rmse",
+  of: (f, y) => meanOf(f, y, (value, target) => (value - target) ** 2),
+  finish: Math.sqrt,
+  inTargetUnits: true,
+};
+/** Whether the largest output is the class. */
+const classAccuracy: Metric = {
+  name: "accuracy",
+  of: (f, y) => (indexOfLargest(f) === y[0] ? 1 : 0),
+};
+/** Share of outputs on the right side of 0. */
+const signAccuracy: Metric = {
+  name: "accuracy",
+  of: (f, y) => meanOf(f, y, (value, target) => (value > 0 === target > 0.5 ? 1 : 0)),
+};
 
 /** Regression with unit variance: targets (N, C). */
 export function gaussian(): Likelihood {
   return {
     name: "gaussian",
+    metric: rootMeanSquare,
     targets: (samples, outputs) => ({ shape: [samples, outputs], dtype: "float" }),
     loss: (f, y) => graph.multiply(graph.sum(graph.square(graph.subtract(f, y)), [1]), 0.5),
     outputGradient: (f, y) => graph.subtract(f, y),
@@ -68,6 +68,7 @@ export function gaussian(): Likelihood {
 export function categorical(): Likelihood {
   return {
     name: "categorical",
+    metric: classAccuracy,
     targets: (samples) => ({ shape: [samples], dtype: "int32" }),
     loss: (f, y) => graph.negate(graph.sum(graph.multiply(graph.logSoftmax(f), oneHot(y, f)), [1])),
     outputGradient: (f, y) => graph.subtract(graph.softmax(f), oneHot(y, f)),
@@ -121,6 +122,7 @@ export function categorical(): Likelihood {
 export function bernoulli(): Likelihood {
   return {
     name: "bernoulli",
+    metric: signAccuracy,
     targets: (samples, outputs) => ({ shape: [samples, outputs], dtype: "float" }),
     loss: (f, y) => graph.sum(graph.subtract(graph.softplus(f), graph.multiply(y, f)), [1]),
     outputGradient: (f, y) => graph.subtract(graph.sigmoid(f), y),
@@ -144,21 +146,10 @@ export function bernoulli(): Likelihood {
   };
 }
 
-/** Rows e_c of the identity, (1, C) each. */
-function unitColumns(f: SymbolicTensor): SymbolicTensor[] {
-  const outputs = f.shape[1];
-  return Array.from({ length: outputs }, (_, c) =>
-    graph.constant(
-      Array.from({ length: outputs }, (_, k) => (k === c ? 1 : 0)),
-      [1, outputs],
-      f.dtype,
-    ),
-  );
-}
-
-/** Column c of a matrix, (N). */
-function column(x: SymbolicTensor, c: number): SymbolicTensor {
-  return graph.reshape(graph.sliceAxis(x, 1, c, c + 1), [x.shape[0]]);
+function indexOfLargest(values: Row): number {
+  let best = 0;
+  for (let c = 1; c < values.length; c++) if (values[c] > values[best]) best = c;
+  return best;
 }
 
 /** Class indices (N) as rows of the identity (N, C), in f's dtype. */
@@ -170,18 +161,4 @@ function oneHot(y: SymbolicTensor, f: SymbolicTensor): SymbolicTensor {
     "int32",
   );
   return graph.cast(graph.equal(graph.reshape(y, [samples, 1]), indices), f.dtype);
-}
-
-function checkReal(targets: Tensor, samples: number, outputs: number): void {
-  checkShape(targets, [samples, outputs]);
-  const wrong = targets.data.find((value) => !Number.isFinite(value));
-  if (wrong !== undefined) throw new UsageError(`invalid target ${wrong} (must be a finite number)`);
-}
-
-function checkShape(targets: Tensor, expected: readonly number[]): void {
-  if (!sameShape(targets.shape, expected)) {
-    throw new UsageError(
-      `invalid targets: shape ${formatShape(targets.shape)} (must be ${formatShape(expected)})`,
-    );
-  }
 }

@@ -1,6 +1,5 @@
 /** Every optimizer by name: what the command line lists, compares and tunes. Adding a method adds one entry. */
 import { nearest, requireKnown, UsageError } from "../errors.ts";
-import type { Likelihood } from "../nn/index.ts";
 import { type AdamOptions, adam, adamw } from "./first-order/adam.ts";
 import { type RmspropOptions, rmsprop } from "./first-order/rmsprop.ts";
 import { type SgdOptions, sgd } from "./first-order/sgd.ts";
@@ -44,7 +43,7 @@ export interface MethodInfo {
   /** `"preconditioned"` is between the two: the gradient and statistics of nothing but gradients. */
   readonly kind: "first-order" | "preconditioned" | "natural" | "full-batch";
   /** The only likelihood it is for; any where left out. */
-  readonly likelihood?: Likelihood["name"];
+  readonly likelihood?: "gaussian";
   /** One line: what it does. */
   readonly summary: string;
   /** Where it comes from. */

@@ -19,7 +19,7 @@ export interface Examples extends Batch {
 export interface Evaluation {
   /** Mean loss, nats per sample. */
   readonly loss: number;
-  /** `accuracy`, or `rmse` (in the targets' original units where the dataset knows them). */
+  /** The likelihood's: `accuracy`, or `rmse` (in the targets' original units where the dataset knows them), or another, or the loss. */
   readonly metric: { readonly name: string; readonly value: number };
   readonly samples: number;
 }
@@ -52,7 +52,7 @@ export class Evaluator {
     return this.#rows;
   }
 
-  /** Network outputs f, (N, C): means for gaussian, logits for categorical and bernoulli. */
+  /** Network outputs f, (N, C): means for gaussian, natural parameters (logits, log rates) for others. */
   async predict(inputs: Tensor): Promise<Tensor> {
     const { likelihood, model, dtype } = this.#problem;
     const samples = inputs.shape[0];
@@ -79,7 +79,8 @@ export class Evaluator {
       for (let row = 0; row < rows; row++) total += results.losses.data[row];
       metric.add(results.outputs, start, rows);
     }
-    return { loss: total / samples, metric: metric.result(samples), samples };
+    const loss = total / samples;
+    return { loss, metric: metric.result(samples) ?? { name: "loss", value: loss }, samples };
   }
 
   dispose(): void {
@@ -123,49 +124,28 @@ function take(source: Tensor, start: number, size: number): Tensor {
 
 interface RunningMetric {
   add(outputs: Tensor, start: number, rows: number): void;
-  result(samples: number): Evaluation["metric"];
+  result(samples: number): Evaluation["metric"] | undefined;
 }
 
-function startMetric(likelihood: Likelihood, { targets, task }: Examples, outputs: number): RunningMetric {
+function startMetric({ metric }: Likelihood, { targets, task }: Examples, outputs: number): RunningMetric {
+  if (!metric) return { add() {}, result: () => undefined };
+  const { name, of, finish = (mean) => mean, inTargetUnits = false } = metric;
+  const width = sizeOf(targets.shape.slice(1));
+  const convert = (rows: Tensor) =>
+    inTargetUnits && task?.kind === "regression" ? toOriginalUnits(task as RegressionTask, rows) : rows;
   let total = 0;
-  switch (likelihood.name) {
-    case "categorical":
-      return {
-        add({ data }, start, rows) {
-          for (let row = 0; row < rows; row++) {
-            let best = 0;
-            for (let c = 1; c < outputs; c++) {
-              if (data[row * outputs + c] > data[row * outputs + best]) best = c;
-            }
-            if (best === targets.data[start + row]) total++;
-          }
-        },
-        result: (samples) => ({ name: "accuracy", value: total / samples }),
-      };
-    case "bernoulli":
-      return {
-        add({ data }, start, rows) {
-          for (let k = 0; k < rows * outputs; k++) {
-            if (data[k] > 0 === targets.data[start * outputs + k] > 0.5) total++;
-          }
-        },
-        result: (samples) => ({ name: "accuracy", value: total / (samples * outputs) }),
-      };
-    case "gaussian": {
-      const original = (tensor: Tensor) =>
-        task?.kind === "regression" ? toOriginalUnits(task as RegressionTask, tensor).data : tensor.data;
-      return {
-        add(predicted, start, rows) {
-          const shape = [rows, outputs];
-          const f = original({ shape, data: predicted.data.subarray(0, rows * outputs) });
-          const y = original({
-            shape,
-            data: targets.data.subarray(start * outputs, (start + rows) * outputs),
-          });
-          for (let k = 0; k < f.length; k++) total += (f[k] - y[k]) ** 2;
-        },
-        result: (samples) => ({ name: "rmse", value: Math.sqrt(total / (samples * outputs)) }),
-      };
-    }
-  }
+  return {
+    add({ data }, start, rows) {
+      const f = convert({ shape: [rows, outputs], data: data.subarray(0, rows * outputs) }).data;
+      const known = targets.data.subarray(start * width, (start + rows) * width);
+      const y = convert({ shape: [rows, width], data: known }).data;
+      for (let row = 0; row < rows; row++) {
+        total += of(
+          f.subarray(row * outputs, (row + 1) * outputs),
+          y.subarray(row * width, (row + 1) * width),
+        );
+      }
+    },
+    result: (samples) => ({ name, value: finish(total / samples) }),
+  };
 }

@@ -208,7 +208,7 @@ export class Trainer {
     writeNamed(this.#method.state, this.#buffers(), named);
   }
 
-  /** Network outputs (N, C): means for gaussian, logits for categorical and bernoulli. */
+  /** Network outputs (N, C): means for gaussian, natural parameters (logits, log rates) for others. */
   async predict(inputs: Tensor): Promise<Tensor> {
     this.#checkInputs(inputs);
     return this.#evaluator.predict(inputs);

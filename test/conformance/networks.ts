@@ -14,6 +14,7 @@ import {
   type Model,
   type NamedTensors,
   type Optimizer,
+  poisson,
   Random,
   sequential,
   sigmoid,
@@ -25,7 +26,7 @@ import {
 import type { Runtime, Session } from "../../src/runtime/session.ts";
 import { type FloatDType, sizeOf, type Tensor } from "../../src/tensor.ts";
 
-export const likelihoods = { gaussian, categorical, bernoulli };
+export const likelihoods = { gaussian, categorical, bernoulli, poisson };
 export type LikelihoodName = keyof typeof likelihoods;
 
 /** A network small enough for dense reference computations. */
@@ -80,7 +81,7 @@ export function linearRegression(): Network {
 
 /** Networks of one to three layers, at most some 50 parameters. */
 export function networkPlans(
-  likelihood: readonly LikelihoodName[] = ["gaussian", "categorical", "bernoulli"],
+  likelihood: readonly LikelihoodName[] = ["gaussian", "categorical", "bernoulli", "poisson"],
 ): fc.Arbitrary<NetworkPlan> {
   return fc.record({
     features: fc.integer({ min: 1, max: 4 }),
@@ -107,8 +108,9 @@ export function randomBatch(
       return { inputs, targets: normal(random, [samples, outputs]) };
     case "categorical":
       return { inputs, targets: tensor(Int32Array.from({ length: samples }, () => random.integer(outputs))) };
-    case "bernoulli": {
-      const data = Float64Array.from({ length: samples * outputs }, () => random.integer(2));
+    default: {
+      const values = likelihood.name === "poisson" ? 5 : 2;
+      const data = Float64Array.from({ length: samples * outputs }, () => random.integer(values));
       return { inputs, targets: tensor(data, [samples, outputs]) };
     }
   }

@@ -188,7 +188,7 @@ describe("the Fisher matrix", () => {
       const mean = new Float64Array(layout.size);
       const second = new Float64Array(layout.size ** 2);
       let total = 0;
-      for (const { targets, probability } of outcomes(network.likelihood.name, f)) {
+      for (const { targets, probability } of outcomes(network.likelihood.name as LikelihoodName, f)) {
         const drawn = { inputs: batch.inputs, targets };
         const score = flatten(layout, await trainer.gradient(drawn));
         const { data } = await trainer.fisher(drawn, "empirical");
@@ -293,7 +293,8 @@ describe("the Fisher matrix", () => {
           ),
         );
         const moved = (await trainer.predict(batch.inputs)).data;
-        const actual = divergence(network.likelihood.name, f, moved, network.outputs) / network.samples;
+        const actual =
+          divergence(network.likelihood.name as LikelihoodName, f, moved, network.outputs) / network.samples;
         assertNear([actual], [0.5 * dot(t, product(matrix, t))], tolerance, `‖t‖ ~ ${size}`);
       }
     });
@@ -453,6 +454,7 @@ function divergence(
           const [p, q] = [sigmoid(value), sigmoid(other[c])];
           return p * Math.log(p / q) + (1 - p) * Math.log((1 - p) / (1 - q));
         }),
+      poisson: () => own.map((value, c) => Math.exp(value) * (value - other[c] - 1) + Math.exp(other[c])),
     };
     total += terms[name]().reduce((a, b) => a + b, 0);
   }

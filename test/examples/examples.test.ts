@@ -31,6 +31,15 @@ const checks: Record<string, (lines: string[]) => void> = {
     assert.ok(losses.get("exactNgd")! < losses.get("adam")!, "exact natural gradient ends below Adam here");
     assert.ok(lines.includes("  0.weight, 0.bias, 2.weight, 2.bias: exact, sample space of order 100"));
   },
+  "counts.ts"(lines) {
+    assert.match(lines[0], /^poisson: deviance [\d.]+; outputs /);
+    assert.match(lines[1], /^binomial: loss [\d.]+; outputs /);
+    for (const line of lines) {
+      const pairs = [...line.matchAll(/(-?[\d.]+) \((-?[\d.]+)\)/g)];
+      assert.equal(pairs.length, 3, line);
+      for (const [, output, truth] of pairs) assert.ok(Math.abs(Number(output) - Number(truth)) < 0.3, line);
+    }
+  },
   "poisson.ts"(lines) {
     const error = Number(/^largest error (.+)$/.exec(lines.at(-1)!)?.[1]);
     assert.ok(error < 1e-3, lines.at(-1));

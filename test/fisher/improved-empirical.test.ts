@@ -19,7 +19,7 @@ const plan = { features: 4, hidden: [5], bias: true, activation: "tanh", samples
 
 describe("the improved empirical Fisher", () => {
   it("gives the update Gᵀ(GGᵀ)⁻¹s, s_n = ‖∂ℓ_n/∂f_n‖² [Wu24]", async () => {
-    for (const likelihood of ["gaussian", "categorical", "bernoulli"] as const) {
+    for (const likelihood of ["gaussian", "categorical", "bernoulli", "poisson"] as const) {
       const network = networkOf({ ...plan, outputs: 3, likelihood });
       const batch = randomBatch(network, network.samples, 2);
       const trainer = await trainerOf(runtime, network, exactNgd({ ...options, damping: 1e-11 }));

@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import * as graph from "../../src/graph/index.ts";
-import { bernoulli, categorical, gaussian, type Likelihood } from "../../src/nn/index.ts";
+import {
+  bernoulli,
+  categorical,
+  exponentialFamily,
+  gaussian,
+  type Likelihood,
+  poisson,
+} from "../../src/nn/index.ts";
 import { Random } from "../../src/random.ts";
 import { evaluate } from "../../src/runtime/program.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
@@ -17,7 +24,15 @@ before(async () => {
 });
 after(() => runtime?.dispose());
 
-const likelihoods = [gaussian(), categorical(), bernoulli()];
+/** The gaussian and the bernoulli likelihood by their log-partition functions, which know nothing of their derivatives. */
+const families = {
+  gaussian: exponentialFamily({
+    name: "gaussian",
+    logPartition: (f) => graph.multiply(graph.square(f), 0.5),
+  }),
+  bernoulli: exponentialFamily({ name: "bernoulli", logPartition: graph.softplus, targets: [0, 1] }),
+};
+const likelihoods = [gaussian(), categorical(), bernoulli(), poisson()];
 
 /** Element by element, relative to the larger of 1 and the value: p − y loses what is below 1's own rounding. */
 function assertClose(
@@ -90,12 +105,23 @@ function byHand(name: Likelihood["name"], f: readonly number[], y: readonly numb
         fisher: diagonal(p.map((value) => value * (1 - value))),
       };
     }
+    case "poisson": {
+      const rates = f.map(Math.exp);
+      return {
+        loss: f.reduce((sum, value, c) => sum + rates[c] - y[c] * value, 0),
+        gradient: rates.map((value, c) => value - y[c]),
+        fisher: diagonal(rates),
+      };
+    }
+    default:
+      throw new Error(`no formulas of ${name}`);
   }
 }
 
 function targetsOf(name: Likelihood["name"], outputs: number, random: Random): number[] {
   if (name === "categorical") return [random.integer(outputs)];
-  return Array.from({ length: outputs }, () => (name === "gaussian" ? random.normal() : random.integer(2)));
+  if (name === "gaussian") return Array.from({ length: outputs }, () => random.normal());
+  return Array.from({ length: outputs }, () => random.integer(name === "poisson" ? 9 : 2));
 }
 
 const toTargets = (name: Likelihood["name"], rows: readonly number[][]) =>
@@ -142,7 +168,7 @@ for (const likelihood of likelihoods) {
           [-100, -100],
           [1000, 0],
           [0, -1000],
-        ];
+        ].filter((row) => name !== "poisson" || Math.max(...row) < 88); // e⁸⁸ is the largest rate of float32
         for (const y of [
           [0, 1],
           [1, 0],
@@ -163,7 +189,8 @@ for (const likelihood of likelihoods) {
       });
     }
 
-    it("samples from itself (frequencies within 5σ)", async () => {
+    const itself = name === "poisson" ? "numbers of its mean and variance" : "from itself";
+    it(`samples ${itself} (within 5σ)`, async () => {
       const count = 20_000;
       const f = [0.8, -1.2, 0.3];
       const random = new Random(11);
@@ -179,7 +206,7 @@ for (const likelihood of likelihoods) {
       const { drawn } = await evaluate(runtime, {
         drawn: likelihood.sample(many, graph.constant(noise, shape, "float64")),
       });
-      assert.doesNotThrow(() => likelihood.check(drawn, count, 3));
+      if (name !== "poisson") assert.doesNotThrow(() => likelihood.check(drawn, count, 3));
       const within = (actual: number, expected: number, variance: number) => {
         const sigma = Math.sqrt(variance / count);
         assert.ok(Math.abs(actual - expected) < 5 * sigma, `${actual}, not ${expected} ± ${sigma}`);
@@ -203,6 +230,17 @@ for (const likelihood of likelihoods) {
             0,
             1,
           );
+        } else if (name === "poisson") {
+          const [rate, deviation] = [
+            Math.exp(f[c]),
+            (row: number) => drawn.data[3 * row + c] - Math.exp(f[c]),
+          ];
+          within(mean(deviation, c), 0, rate);
+          within(
+            mean((row) => deviation(row) ** 2, c),
+            rate,
+            2 * rate ** 2,
+          );
         } else {
           const p = name === "categorical" ? softmax(f)[c] : sigmoid(f[c]);
           const hit = (row: number) =>
@@ -212,7 +250,7 @@ for (const likelihood of likelihoods) {
       }
     });
 
-    it("samples only what exists, even at the ends of the noise", async () => {
+    it("samples only what exists, even at the ends of the noise", { skip: name === "poisson" }, async () => {
       const f = graph.constant([100, -100, 0, -100, 100, 0], [2, 3], "float32");
       const { shape } = likelihood.noise(2, 3);
       for (const end of [0, 1 - 2 ** -24, 1]) {
@@ -240,6 +278,8 @@ describe("targets are checked in one line", () => {
     [bernoulli(), tensor([0, 1, 0, 1, 0, 2], [2, 3]), "invalid target 2 (must be between 0 and 1)"],
     [bernoulli(), tensor([0, 1, 0, 1, 0, -1], [2, 3]), "invalid target -1 (must be between 0 and 1)"],
     [bernoulli(), tensor([0, 1]), "invalid targets: shape (2) (must be (2, 3))"],
+    [poisson(), tensor([0, 1, 2, 3, 4, -5], [2, 3]), "invalid target -5 (must be at least 0)"],
+    [families.bernoulli, tensor([0, 1, 0, 1, 0, 2], [2, 3]), "invalid target 2 (must be between 0 and 1)"],
   ];
   for (const [likelihood, targets, message] of cases) {
     it(message, () => {
@@ -250,5 +290,41 @@ describe("targets are checked in one line", () => {
   it("a categorical model needs two outputs", () => {
     const message = "invalid outputs of a categorical model: 1 (must be at least 2, one for every class)";
     assert.throws(() => categorical().check(tensor([0, 0]), 2, 1), { name: "UsageError", message });
+  });
+});
+
+describe("exponential families by their log-partition function", () => {
+  for (const known of [gaussian(), bernoulli()]) {
+    it(`say of ${known.name} what it says of itself`, async () => {
+      const family = families[known.name as keyof typeof families];
+      const random = new Random(3);
+      const f = Array.from({ length: 5 }, () => [3 * random.normal(), 3 * random.normal()]);
+      const y = toTargets(
+        known.name,
+        f.map(() => targetsOf(known.name, 2, random)),
+      );
+      const [ours, theirs] = [
+        await describeAt(family, f, y, "float64"),
+        await describeAt(known, f, y, "float64"),
+      ];
+      assertNear([...ours.gradient.data], [...theirs.gradient.data], 1e-12, "gradient");
+      for (let n = 0; n < f.length; n++) {
+        assertNear(ours.root(n).flat(), theirs.root(n).flat(), 1e-12, "B");
+        assertNear(ours.residual(n), theirs.residual(n), 1e-12, "ρ");
+      }
+    });
+  }
+
+  it("need a function of each element", () => {
+    const family = exponentialFamily({ name: "none", logPartition: (f) => graph.sum(graph.exp(f), [1]) });
+    const f = graph.constant([1, 2, 3, 4], [2, 2], "float64");
+    const message = 'invalid logPartition of none: "(2, 2) to (2)" (must be element by element)';
+    assert.throws(() => family.loss(f, f), { name: "UsageError", message });
+  });
+
+  it("need a range of targets", () => {
+    const message = "invalid targets of none: [1,0] (must be the least and the largest one)";
+    const family = { name: "none", logPartition: graph.exp, targets: [1, 0] } as const;
+    assert.throws(() => exponentialFamily(family), { name: "UsageError", message });
   });
 });

@@ -66,7 +66,7 @@ async function withTrainer(
 }
 
 describe("the Fisher matrix as a linear operator", () => {
-  for (const likelihood of ["gaussian", "categorical", "bernoulli"] as const) {
+  for (const likelihood of ["gaussian", "categorical", "bernoulli", "poisson"] as const) {
     for (const type of types) {
       it(`is the dense matrix: ${likelihood}, ${type}`, () => {
         const network = networkOf({ ...plan, likelihood, seed: 2 });

@@ -8,13 +8,16 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { exp } from "../../src/graph/index.ts";
 import {
   bernoulli,
   categorical,
   createOptimizer,
   createTrainer,
   dense,
+  exponentialFamily,
   gaussian,
+  poisson,
   Random,
   relu,
   resumeTrainer,
@@ -235,6 +238,27 @@ describe("predict and evaluate", () => {
       trainer.setParameters(weights);
       const { metric } = await trainer.evaluate({ inputs, targets });
       assert.deepEqual(metric, { name: "accuracy", value: expected });
+      trainer.dispose();
+    }
+  });
+
+  it("report what a likelihood of one's own reports, or its loss", async () => {
+    const inputs = tensor([0, Math.log(2)], [2, 1]);
+    const targets = tensor([0, 3], [2, 1]);
+    const weights = { "0.weight": tensor([1], [1, 1]) }; // rates 1 and 2
+    const model = sequential([dense(1, { bias: false })]);
+    const deviance = (2 * (1 + (3 * Math.log(3 / 2) - 3 + 2))) / 2;
+    const loss = (1 + (2 - 3 * Math.log(2))) / 2;
+    const silent = exponentialFamily({ name: "counts", logPartition: exp });
+    for (const [likelihood, name, value] of [
+      [poisson(), "deviance", deviance],
+      [silent, "loss", loss],
+    ] as const) {
+      const trainer = await trainerOf(runtime, { model, likelihood, inputShape: [1] }, config.optimizer);
+      trainer.setParameters(weights);
+      const { metric } = await trainer.evaluate({ inputs, targets });
+      assert.equal(metric.name, name);
+      assertNear([metric.value], [value], 1e-12, name);
       trainer.dispose();
     }
   });
