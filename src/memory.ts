@@ -29,10 +29,9 @@ export function requireMemory(what: string, bytes: number, limit: number, remedy
   );
 }
 
-/** `1.5 GiB`. */
+/** `512 B`, `4.0 KiB`, `16.2 GiB`. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   const exponent = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  const value = bytes / 1024 ** exponent;
-  return `${value >= 100 || exponent === 0 ? Math.round(value) : value.toPrecision(2)} ${units[exponent]}`;
+  return `${exponent === 0 ? Math.round(bytes) : (bytes / 1024 ** exponent).toFixed(1)} ${units[exponent]}`;
 }

@@ -1,4 +1,5 @@
 /** Numbers as people read them. Nothing here depends on the locale: the same run gives the same bytes everywhere. */
+export { formatBytes } from "../memory.ts";
 
 /** Four significant digits: `0.01234`, `1.234×10⁻⁵`, `96453`. */
 export function formatNumber(value: number): string {
@@ -31,17 +32,6 @@ export function formatCount(count: number): string {
 /** `1 epoch`, `5 epochs`. */
 export function countOf(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-/** `512 B`, `4.0 KiB`, `1.5 MiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
-    bytes /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
 
 /** One value of an option: `0.01`, `exact`, `initial 1, policy levenberg-marquardt`. */

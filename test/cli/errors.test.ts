@@ -77,7 +77,7 @@ describe("bad input: one line on stderr and an exit code", () => {
       2,
       /fits least squares, the gaussian likelihood, not the categorical one \(use exactNgd or lbfgs\)/,
     ],
-    ["train friedman1 --memory-limit 0.00001", 2, /needs \d+ KiB, the limit is 10 KiB/],
+    ["train friedman1 --memory-limit 0.00001", 2, /needs \d+\.\d KiB, the limit is 10\.5 KiB/],
     ["train friedman1 --hidden 3,x", 2, /invalid --hidden: "3,x"/],
     ["train friedman1 --activation tan", 2, /invalid --activation: "tan" \(must be tanh \| relu/],
     ["train friedman1 --device webgpu", 2, /device "webgpu": no WebGPU adapter/],

@@ -311,7 +311,7 @@ describe("the Fisher matrix", () => {
     const matrix = "the Fisher matrix of 26 parameters needs 7.7 KiB, the limit is 4.9 KiB";
     await assert.rejects(limited.fisher(batch, "exact"), { name: "UsageError", message: matrix });
     const block =
-      "the exact block of 26 parameters needs 12 KiB, the limit is 4.9 KiB (use solver: gram or cg); no batch is small enough";
+      "the exact block of 26 parameters needs 11.8 KiB, the limit is 4.9 KiB (use solver: gram or cg); no batch is small enough";
     await assert.rejects(limited.step(batch), { name: "UsageError", message: block });
     limited.dispose();
   });

@@ -52,7 +52,7 @@ describe("the growth of cost", () => {
     assert.equal(leftOut.length, 1);
     assert.match(
       leftOut[0].reason,
-      /^its curvature needs 53\d MiB by the report's estimate, the limit is 1\.0 MiB$/,
+      /^its curvature needs 53\d\.\d MiB by the report's estimate, the limit is 1\.0 MiB$/,
     );
   });
 

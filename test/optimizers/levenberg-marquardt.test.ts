@@ -286,7 +286,7 @@ describe("levenbergMarquardt", () => {
       await assert.rejects(trainer.step(randomBatch(network, 20, 1)), {
         name: "UsageError",
         message:
-          /^the system of 26 parameters needs \d+ KiB, the limit is 4.9 KiB \(use a smaller batch, or hessianFree\); a batch of \d+ fits in place of 20$/,
+          /^the system of 26 parameters needs \d+\.\d KiB, the limit is 4.9 KiB \(use a smaller batch, or hessianFree\); a batch of \d+ fits in place of 20$/,
       });
       trainer.dispose();
     }

@@ -65,7 +65,7 @@ describe("tiled kernels", () => {
       tiledKernels(network, points, { memoryLimit: 2 ** 30 }),
       (error: Error) =>
         error instanceof MemoryError &&
-        /kernels of 2000000 points needs 29 TiB, the limit is 1\.0 GiB/.test(error.message),
+        /kernels of 2000000 points needs 29\.1 TiB, the limit is 1\.0 GiB/.test(error.message),
     );
     assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 20);
   });
