@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import Papa from "papaparse";
+import { isNumericTask } from "../data/dataset.ts";
 import { type Decoded, encodeCsv, type TableEncoding } from "../data/index.ts";
 import { RunError, UsageError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
@@ -51,7 +52,7 @@ async function predict(folder: string, file: string, options: Options): Promise<
   }
   const described = await describeRun(folder);
   const { task, dtype } = described.encoding;
-  if (probabilities && task.kind === "regression") {
+  if (probabilities && isNumericTask(task)) {
     throw new UsageError(`--probabilities is for classes, and ${folder} predicts numbers`);
   }
   const rows = await encodeCsv(file, described.encoding, { delimiter });
@@ -88,10 +89,10 @@ interface Shown {
 
 /** The header and a line for each row, in pieces: target columns, and `P(class)` for each class where they are wanted. */
 function* csvOf(task: TableEncoding["task"], decoded: Decoded, shown: Shown): Generator<string> {
-  const isNumeric = decoded.kind === "regression";
+  const isNumeric = "values" in decoded;
   const { shape, data } = isNumeric ? decoded.values : decoded.probabilities;
   const [rows, width] = shape;
-  const classNames = task.kind === "regression" || !shown.probabilities ? [] : task.classNames;
+  const classNames = isNumericTask(task) || !shown.probabilities ? [] : task.classNames;
   const text = (cells: readonly unknown[][]) => `${Papa.unparse([...cells], { newline: "\n" })}\n`;
   yield text([[...task.targetNames, ...classNames.map((name) => `P(${name})`)]]);
   const numbers = (row: number) => {

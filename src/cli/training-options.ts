@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { augmentedShape } from "../data/augmentation.ts";
+import { taskKinds } from "../data/dataset.ts";
 import {
   type Augmentation,
   batchCount,
@@ -164,13 +165,7 @@ export function addTrainingOptions(command: Command): Command {
       "column to predict, by name or index (default: the last); repeatable",
       column,
     )
-    .addOption(
-      choice("--task <kind>", "what to predict (default: told from the target)", [
-        "regression",
-        "classification",
-        "binary",
-      ]),
-    )
+    .addOption(choice("--task <kind>", "what to predict (default: told from the target)", taskKinds))
     .option("--log-target", "predict the logarithm of the target")
     .option("--drop <columns>", "columns to leave out, separated by commas; repeatable", commaSeparated)
     .option(

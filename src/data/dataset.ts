@@ -12,6 +12,14 @@ export interface RegressionTask {
   readonly scaling: TargetScaling;
 }
 
+/** Numbers from 0 on whose variance grows with their mean, `(N, C)`: stored as multiples of `mean`, that of the training rows. */
+export interface CountTask {
+  readonly kind: "count";
+  readonly targetNames: readonly string[];
+  /** Of each target column. */
+  readonly mean: readonly number[];
+}
+
 /** One of several classes: int32 class indices `(N)`. */
 export interface ClassificationTask {
   readonly kind: "classification";
@@ -26,8 +34,21 @@ export interface BinaryTask {
   readonly classNames: readonly string[];
 }
 
-export type Task = RegressionTask | ClassificationTask | BinaryTask;
+/** Tasks whose targets are numbers, a column each. */
+export type NumericTask = RegressionTask | CountTask;
+export type Task = NumericTask | ClassificationTask | BinaryTask;
 export type TaskKind = Task["kind"];
+export const taskKinds: readonly TaskKind[] = ["regression", "count", "classification", "binary"];
+
+const numericKinds: readonly TaskKind[] = ["regression", "count"] satisfies NumericTask["kind"][];
+
+export function isNumericKind(kind: TaskKind): kind is NumericTask["kind"] {
+  return numericKinds.includes(kind);
+}
+
+export function isNumericTask(task: Task): task is NumericTask {
+  return isNumericKind(task.kind);
+}
 
 /** Per target column: stored = (f(original) − mean) / deviation, with f the natural logarithm when `log` is set. */
 export interface TargetScaling {
@@ -192,6 +213,11 @@ export function validateDataset(dataset: Dataset): void {
   requireFinite(name, inputs, (column) => `input "${dataset.inputNames[column] ?? column}"`);
   requireFinite(name, targets, (column) => `target "${task.targetNames[column] ?? column}"`);
   if (task.kind === "regression") return;
+  if (task.kind === "count") {
+    const negative = targets.data.find((value: number) => value < 0);
+    if (negative !== undefined) throw new UsageError(`${name}: a count is ${negative} (must be at least 0)`);
+    return;
+  }
   const classes = task.classNames.length;
   const wrong = targets.data.findIndex(
     (value: number) => !Number.isInteger(value) || value < 0 || value >= classes,

@@ -1,12 +1,12 @@
 /** From a network's outputs to what they mean: numbers in the units of the file, classes by name. */
 import { UsageError } from "../errors.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
-import { type Task, toOriginalUnits } from "./dataset.ts";
+import { type CountTask, type Task, toOriginalUnits } from "./dataset.ts";
 
 export type Decoded = DecodedNumbers | DecodedClasses;
 
 export interface DecodedNumbers {
-  readonly kind: "regression";
+  readonly kind: "regression" | "count";
   /** (N, C), in the units of the file, float64. */
   readonly values: Tensor;
 }
@@ -21,7 +21,7 @@ export interface DecodedClasses {
 
 /**
  * What outputs of a network, `(N, C)`, say about the task: its likelihood's means are put back into the units of the file,
- * its logits become probabilities.
+ * its log rates become rates and its logits probabilities.
  *
  * @throws UsageError when the outputs are not as many as the task has
  */
@@ -31,6 +31,7 @@ export function decodeOutputs(task: Task, outputs: Tensor): Decoded {
     throw new UsageError(`invalid outputs: shape ${formatShape(outputs.shape)} (must be (N, ${width}))`);
   }
   if (task.kind === "regression") return { kind: task.kind, values: toOriginalUnits(task, outputs) };
+  if (task.kind === "count") return { kind: task.kind, values: rates(task, outputs) };
   const probabilities = task.kind === "binary" ? logistic(outputs) : softmax(outputs);
   const classes = mostProbable(outputs, task.kind === "binary").map((index) => task.classNames[index]);
   return { kind: task.kind, classes, probabilities };
@@ -40,12 +41,18 @@ export function decodeOutputs(task: Task, outputs: Tensor): Decoded {
 export function outputsOf(task: Task): number {
   switch (task.kind) {
     case "regression":
+    case "count":
       return task.targetNames.length;
     case "classification":
       return task.classNames.length;
     case "binary":
       return 1;
   }
+}
+
+/** Expected counts, by the logarithms of their multiples of the mean. */
+function rates({ mean }: CountTask, { shape, data }: Tensor): Tensor {
+  return { shape, data: Float64Array.from(data, (value, k) => mean[k % mean.length] * Math.exp(value)) };
 }
 
 /** Index of the largest of each row's logits, or 1 where the only one is above 0; the first where several are. */

@@ -1,7 +1,7 @@
 /** From raw target columns to the target tensor of a task. */
 import { UsageError } from "../errors.ts";
 import { allocate, type FloatDType, type Tensor } from "../tensor.ts";
-import type { BinaryTask, ClassificationTask, RegressionTask, Task } from "./dataset.ts";
+import type { BinaryTask, ClassificationTask, NumericTask, Task } from "./dataset.ts";
 import { fitScaling } from "./features.ts";
 
 /** A task and how its rows are written. */
@@ -24,39 +24,66 @@ export function regressionTargets(
 ): TargetEncoder {
   const values = log ? columns.map((column) => column.map(Math.log)) : columns;
   const scalings = values.map((column) => fitScaling(column, training));
-  scalings.forEach(({ deviation }, index) => {
-    if (deviation > 0) return;
-    const value = columns[index][training[0]];
-    throw new UsageError(
-      `target "${targetNames[index]}" is ${value} in every training row: nothing to predict`,
-    );
-  });
+  requireVariation(targetNames, columns, scalings, training);
   const mean = scalings.map((scaling) => scaling.mean);
   const deviation = scalings.map((scaling) => scaling.deviation);
-  return scaledTargets({ kind: "regression", targetNames, scaling: { mean, deviation, log } }, columns);
+  return numericTargets({ kind: "regression", targetNames, scaling: { mean, deviation, log } }, columns);
 }
 
 /**
- * Real targets, scaled as a task says.
+ * Counts as multiples of their means on the training rows, so that rates start from about the right ones.
  *
- * @param columns one array per target, finite (and positive for a logarithm) in every row used
+ * @param columns one array per target, finite and at least 0 in every row used
+ * @throws UsageError when a column is constant on the training rows
  */
-export function scaledTargets(task: RegressionTask, columns: readonly Float64Array[]): TargetEncoder {
-  const { mean, deviation, log } = task.scaling;
-  const values = log ? columns.map((column) => column.map(Math.log)) : columns;
+export function countTargets(
+  targetNames: readonly string[],
+  columns: readonly Float64Array[],
+  training: Int32Array,
+): TargetEncoder {
+  const scalings = columns.map((column) => fitScaling(column, training));
+  requireVariation(targetNames, columns, scalings, training);
+  return numericTargets({ kind: "count", targetNames, mean: scalings.map(({ mean }) => mean) }, columns);
+}
+
+function requireVariation(
+  targetNames: readonly string[],
+  columns: readonly Float64Array[],
+  scalings: readonly { readonly deviation: number }[],
+  training: Int32Array,
+): void {
+  const constant = scalings.findIndex(({ deviation }) => !(deviation > 0));
+  if (constant < 0) return;
+  const value = columns[constant][training[0]];
+  throw new UsageError(
+    `target "${targetNames[constant]}" is ${value} in every training row: nothing to predict`,
+  );
+}
+
+/**
+ * Numbers, scaled as a task says.
+ *
+ * @param columns one array per target, finite (positive for a logarithm, at least 0 for counts) in every row used
+ */
+export function numericTargets(task: NumericTask, columns: readonly Float64Array[]): TargetEncoder {
+  const scale = scalingOf(task);
   return {
     task,
     encode(rows, dtype) {
-      const width = values.length;
+      const width = columns.length;
       const data = allocate(dtype, rows.length * width);
-      values.forEach((column, index) => {
-        for (let i = 0; i < rows.length; i++) {
-          data[i * width + index] = (column[rows[i]] - mean[index]) / deviation[index];
-        }
+      columns.forEach((column, index) => {
+        for (let i = 0; i < rows.length; i++) data[i * width + index] = scale(column[rows[i]], index);
       });
       return { shape: [rows.length, width], data };
     },
   };
+}
+
+function scalingOf(task: NumericTask): (value: number, column: number) => number {
+  if (task.kind === "count") return (value, column) => value / task.mean[column];
+  const { mean, deviation, log } = task.scaling;
+  return (value, column) => ((log ? Math.log(value) : value) - mean[column]) / deviation[column];
 }
 
 /**

@@ -133,6 +133,8 @@ export function likelihoodOf({ task }: Pick<Dataset, "task">): nn.Likelihood {
   switch (task.kind) {
     case "regression":
       return nn.gaussian();
+    case "count":
+      return nn.poisson();
     case "classification":
       return nn.categorical();
     case "binary":

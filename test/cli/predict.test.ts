@@ -59,6 +59,7 @@ describe("natgrad predict", () => {
       train("train", "flats.csv", "--log-target"),
       train("train", "large.csv", "--task", "binary", "--target", "large"),
       train("compare", "kinds.csv", "--optimizers", "kfac,adam", "--name", "both"),
+      train("train", "flats.csv", "--task", "count", "--name", "counts"),
     ]);
     await train("train", "glyphs", "--rows", "200");
   });
@@ -84,6 +85,21 @@ describe("natgrad predict", () => {
     const { header, cells } = cellsOf(ended);
     assert.equal(header, "price");
     assertClose(cells.flat().map(Number), toOriginalUnits(task, outputs).data);
+  });
+
+  it("gives expected counts, from about their mean on", async () => {
+    const ended = await predict("runs/counts", "flats.csv");
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.match(ended.stderr, /^flats\.csv: \d+ rows\nloss \S+, deviance \S+\n$/);
+    const { split, outputs } = await trained("counts", "flats.csv", { target: "price", task: "count" });
+    const { task } = split.validation;
+    assert.ok(task.kind === "count");
+    const { cells } = cellsOf(ended);
+    const { validation } = splitRows(cells.length, "flats", {});
+    assertClose(
+      Array.from(validation, (row) => Number(cells[row][0])),
+      Array.from(outputs.data, (value) => task.mean[0] * Math.exp(value)),
+    );
   });
 
   it("says loss and metric, those of training, where the file has the targets", async () => {

@@ -126,6 +126,15 @@ describe("a cell that does not fit", () => {
 });
 
 describe("a target that cannot be predicted", () => {
+  it("is below 0 where counts are to be predicted", () =>
+    refuses(
+      spoiled(15, "15,1,-3"),
+      'FILE line 17, column "y": -3 is no count (task "count" needs targets from 0 on)',
+      {
+        task: "count",
+      },
+    ));
+
   it("is no column, with the nearest one named", async () => {
     const text = spoiled(-1, "");
     await refuses(text, 'FILE has no column "Humidty"; did you mean "Humidity"?', { target: "Humidty" });
@@ -174,7 +183,7 @@ describe("a target that cannot be predicted", () => {
     );
     await refuses(
       text,
-      'several targets ("three", "y") can only be predicted by regression, not by classification',
+      'several targets ("three", "y") can only be predicted by regression or as counts, not by classification',
       {
         target: ["three", "y"],
         task: "classification",
@@ -200,7 +209,10 @@ describe("an option out of range", () => {
     [{ validation: 0 }, "invalid validation: 0 (must be between 0 and 1)"],
     [{ seed: 0.5 }, "invalid seed: 0.5 (must be an integer)"],
     [{ dtype: "float16" as "float32" }, 'invalid dtype: "float16" (must be "float32" or "float64")'],
-    [{ task: "ranking" as "binary" }, 'invalid task: "ranking" (must be regression, classification, binary)'],
+    [
+      { task: "ranking" as "binary" },
+      'invalid task: "ranking" (must be regression, count, classification, binary)',
+    ],
     [{ delimiter: "" }, 'invalid delimiter: "" (must be a text without quotes)'],
     [{ target: [] }, 'invalid target: "[]" (must be at least one column)'],
   ] satisfies [CsvOptions, string][]) {

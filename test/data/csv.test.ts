@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { openRows } from "../../src/data/csv/rows.ts";
 import { readTable } from "../../src/data/csv/table.ts";
 import { type CsvOptions, loadCsv } from "../../src/data/csv.ts";
-import { type Dataset, toOriginalUnits } from "../../src/data/dataset.ts";
+import { type Dataset, toOriginalUnits, validateDataset } from "../../src/data/dataset.ts";
 import { lines, scratch } from "./scratch.ts";
 
 const { write } = scratch();
@@ -335,6 +335,23 @@ describe("targets", () => {
     });
     const prices = toOriginalUnits(training.task, training.targets).data;
     assert.ok(Math.min(...prices) >= 1 - 1e-9 && Math.max(...prices) <= Math.exp(59 / 9) + 1e-6);
+  });
+
+  it("can be counts, as multiples of their mean on the training rows", async () => {
+    const options = { target: ["count", "price"], task: "count", dtype: "float64" } as const;
+    const { training } = await loadCsv(file(), options);
+    assert.ok(training.task.kind === "count");
+    const { mean } = training.task;
+    const [counts, prices] = [0, 1].map((column) =>
+      Array.from(inputColumn(training, "t"), (_, row) => training.targets.data[2 * row + column]),
+    );
+    for (const values of [counts, prices]) {
+      assert.ok(Math.abs(values.reduce((a, b) => a + b) / 48 - 1) < 1e-12, "their mean is 1");
+      assert.ok(values.every((value) => value >= 0));
+    }
+    const levels = new Set(counts.map((value) => Math.round(1e9 * value * mean[0]) / 1e9));
+    assert.deepEqual([...levels].sort(), [0, 1, 2]);
+    assert.doesNotThrow(() => validateDataset(training));
   });
 
   it("that are missing cost their rows, with a notice", async () => {

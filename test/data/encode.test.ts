@@ -37,6 +37,8 @@ const flatsOptions = { target: "price", dtype: "float64" } as const;
 const trainedOn = async (options: CsvOptions = flatsOptions, text = flats) =>
   stored(await loadCsv(write("trained.csv", text), options));
 
+const taskOf = { class: "classification", count: "count" } as const;
+
 describe("rows of another file", () => {
   it("are encoded as the rows trained on: the same file gives the same tensors", async () => {
     const cell = fc.oneof(fc.integer({ min: -50, max: 50 }).map(String), fc.constantFrom("", "NA", "0.25"));
@@ -50,7 +52,7 @@ describe("rows of another file", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(row, { minLength: 30, maxLength: 60 }),
-        fc.constantFrom(...["number", "log", "class", "two"]),
+        fc.constantFrom(...["number", "log", "class", "two", "count"]),
         fc.constantFrom(",", ";", "\t"),
         fc.integer({ min: 0, max: 9 }),
         async (rows, target, delimiter, seed) => {
@@ -62,7 +64,7 @@ describe("rows of another file", () => {
           const path = write("property.csv", `${header}\n${text}\n`);
           const options: CsvOptions = {
             ...{ target: target === "class" ? "class" : target === "two" ? ["number", "place"] : "number" },
-            ...{ logTarget: target === "log", task: target === "class" ? "classification" : "regression" },
+            ...{ logTarget: target === "log", task: taskOf[target as keyof typeof taskOf] ?? "regression" },
             ...{ seed, delimiter },
           };
           let split: DataSplit;
@@ -256,6 +258,27 @@ describe("outputs, decoded", () => {
         assert.ok(Math.abs(value - prices[row]) < 1e-9 * prices[row]);
       });
     }
+  });
+
+  it("are expected counts where counts were predicted: those of log rates", async () => {
+    const prices = flats
+      .trimEnd()
+      .split("\n")
+      .slice(1)
+      .map((row) => Number(row.split(",")[3]));
+    const encoding = await trainedOn({ ...flatsOptions, task: "count" });
+    const { known } = await encodeCsv(write("counts.csv", flats), encoding);
+    const logRates = Float64Array.from(known!.targets.data, Math.log);
+    const decoded = decodeOutputs(encoding.task, tensor(logRates, known!.targets.shape));
+    assert.equal(decoded.kind, "count");
+    decoded.values.data.forEach((value, row) => {
+      assert.ok(Math.abs(value - prices[row]) < 1e-9 * prices[row]);
+    });
+    const path = write(
+      "negative.csv",
+      `${flats.split("\n")[0]}\n${flats.split("\n")[1].replace(/[^,]*$/, "-2")}\n`,
+    );
+    await assert.rejects(encodeCsv(path, encoding), /line 2, column "price": -2 is no count/);
   });
 
   it("are classes with probabilities that add up to 1", () => {

@@ -2,15 +2,15 @@
 import { breathe } from "../../breathe.ts";
 import { UsageError } from "../../errors.ts";
 import type { Tensor } from "../../tensor.ts";
-import { type Dataset, selectRows, type Task } from "../dataset.ts";
+import { type Dataset, isNumericTask, selectRows, type Task } from "../dataset.ts";
 import { type InputEncoding, inputNamesOf, type TableEncoding } from "../encoding.ts";
 import { encodeFeatures } from "../features.ts";
-import { codedTargets, scaledTargets, type TargetEncoder } from "../targets.ts";
+import { codedTargets, numericTargets, type TargetEncoder } from "../targets.ts";
 import { type Column, missingCode } from "./column.ts";
 import { isDate, readDates } from "./dates.ts";
 import { categoryColumn, dateColumn, describeFilling, type EncodedColumn, numberColumn } from "./features.ts";
 import { requireNumbers } from "./inputs.ts";
-import { requireRealTarget, usableRows } from "./outputs.ts";
+import { requireNumericTarget, usableRows } from "./outputs.ts";
 import { readTable, type Table, type TableOptions } from "./table.ts";
 
 export interface EncodedRows {
@@ -61,7 +61,7 @@ export async function encodeCsv(
 function tableOptions(path: string, encoding: TableEncoding): TableOptions {
   const { header, columns, missing, inputs, task } = encoding;
   const texts = inputs.filter(({ kind }) => kind !== "number").map(({ column }) => column);
-  const classes = task.kind === "regression" ? [] : task.targetNames;
+  const classes = isNumericTask(task) ? [] : task.targetNames;
   const withoutTargets = columns.filter((name) => !task.targetNames.includes(name));
   return {
     ...{ header, missing, texts: [...texts, ...classes], fewestColumns: 1 },
@@ -142,15 +142,11 @@ function knownTargets(table: Table, task: Task, notices: string[]): KnownTargets
   const found = columns.filter((column) => column !== undefined);
   if (found.length < columns.length) return undefined;
   const usable = usableRows(table, found, task.kind);
-  if (task.kind === "regression") {
-    for (const column of found) requireRealTarget(table, column, task.scaling.log, true);
-    return {
-      rows: usable,
-      encoder: scaledTargets(
-        task,
-        found.map((column) => column.values),
-      ),
-    };
+  if (isNumericTask(task)) {
+    const allowed = { kind: task.kind, log: task.kind === "regression" && task.scaling.log };
+    for (const column of found) requireNumericTarget(table, column, allowed, true);
+    const values = found.map((column) => column.values);
+    return { rows: usable, encoder: numericTargets(task, values) };
   }
   const [column] = found;
   const unknown = unknownTexts(column, task.classNames);

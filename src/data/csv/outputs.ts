@@ -1,14 +1,13 @@
 /** The target columns of a table: what the task is, which rows can be used, and the encoder. */
 import { requireOption, UsageError } from "../../errors.ts";
-import type { TaskKind } from "../dataset.ts";
-import { classTargets, regressionTargets, type TargetEncoder } from "../targets.ts";
+import { isNumericKind, type NumericTask, type TaskKind, taskKinds } from "../dataset.ts";
+import { classTargets, countTargets, regressionTargets, type TargetEncoder } from "../targets.ts";
 import { type Column, missingCode, rememberedTexts } from "./column.ts";
 import { compareTexts, isMeantNumeric, requireNumbers } from "./inputs.ts";
 import type { Table } from "./table.ts";
 
 /** At most so many distinct integers are taken for classes, if each comes three times on average. */
 const mostIntegerClasses = 20;
-const taskKinds: readonly string[] = ["regression", "classification", "binary"];
 
 /** @throws UsageError for a column that is not there, or named twice */
 export function findTargets(table: Table, target: string | number | readonly (string | number)[]): Column[] {
@@ -44,13 +43,16 @@ export function fitTargets(
   const kind =
     options.task ?? (logTarget || columns.length > 1 ? "regression" : detectTask(columns[0], notices));
   const names = columns.map((column) => JSON.stringify(column.name)).join(", ");
-  if (kind !== "regression" && columns.length > 1) {
-    throw new UsageError(`several targets (${names}) can only be predicted by regression, not by ${kind}`);
+  if (!isNumericKind(kind) && columns.length > 1) {
+    throw new UsageError(
+      `several targets (${names}) can only be predicted by regression or as counts, not by ${kind}`,
+    );
   }
   if (logTarget && kind !== "regression")
     throw new UsageError(`logTarget is for regression, not for ${kind}`);
-  if (kind === "regression") for (const column of columns) requireRealTarget(table, column, logTarget);
-  else requireClasses(table, columns[0]);
+  if (isNumericKind(kind)) {
+    for (const column of columns) requireNumericTarget(table, column, { kind, log: logTarget });
+  } else requireClasses(table, columns[0]);
   const usable = usableRows(table, columns, kind);
   const lost = table.rowCount - usable.length;
   if (lost > 0) notices.push(`left out ${lost} ${lost === 1 ? "row" : "rows"} without target ${names}`);
@@ -67,14 +69,11 @@ function encoderOf(
   training: Int32Array,
   log: boolean,
 ): TargetEncoder {
-  if (kind === "regression") {
+  if (isNumericKind(kind)) {
     const names = columns.map((column) => column.name);
-    return regressionTargets(
-      names,
-      columns.map((column) => column.values),
-      training,
-      log,
-    );
+    const values = columns.map((column) => column.values);
+    if (kind === "count") return countTargets(names, values, training);
+    return regressionTargets(names, values, training, log);
   }
   const { name, texts, codes } = columns[0];
   const order = texts.map((_, code) => code).sort((a, b) => compareTexts(texts[a], texts[b]));
@@ -104,15 +103,26 @@ function detectTask(column: Column, notices: string[]): TaskKind {
   return "classification";
 }
 
-/** @throws UsageError for the first cell that is a text, infinite, or has no logarithm where one is wanted */
-export function requireRealTarget(table: Table, column: Column, log: boolean, isNew = false): void {
+/** What numbers a target may be. */
+interface TargetNumbers {
+  readonly kind: NumericTask["kind"];
+  readonly log: boolean;
+}
+
+/** @throws UsageError for the first cell that is a text, infinite, no count, or has no logarithm where one is wanted */
+export function requireNumericTarget(
+  table: Table,
+  column: Column,
+  { kind, log }: TargetNumbers,
+  isNew = false,
+): void {
   requireNumbers(table, column, isNew);
-  if (!log) return;
-  const row = column.values.findIndex((value) => value <= 0);
-  if (row < 0) return;
-  throw new UsageError(
-    `${table.place(row, column)}: ${column.values[row]} has no logarithm (logTarget needs targets above 0)`,
-  );
+  const refuse = (wrong: (value: number) => boolean, why: string) => {
+    const row = column.values.findIndex(wrong);
+    if (row >= 0) throw new UsageError(`${table.place(row, column)}: ${column.values[row]} ${why}`);
+  };
+  if (log) refuse((value) => value <= 0, "has no logarithm (logTarget needs targets above 0)");
+  if (kind === "count") refuse((value) => value < 0, 'is no count (task "count" needs targets from 0 on)');
 }
 
 function requireClasses(table: Table, column: Column): void {
@@ -126,7 +136,7 @@ function requireClasses(table: Table, column: Column): void {
 /** Rows whose targets are all there. */
 export function usableRows(table: Table, columns: readonly Column[], kind: TaskKind): Int32Array {
   const missing = columns.map(({ values, codes }) =>
-    kind === "regression"
+    isNumericKind(kind)
       ? (row: number) => Number.isNaN(values[row])
       : (row: number) => codes![row] === missingCode,
   );

@@ -72,9 +72,9 @@ export function synthetic(facts: SyntheticFacts): DatasetDefinition {
 
 function taskOf({ task }: DatasetOptions, name: string, classNames: readonly string[] | undefined) {
   const natural = classNames ? "classification" : "regression";
-  const fits = task === undefined || task === natural || (task === "binary" && classNames);
-  if (!fits) throw new UsageError(`invalid task: "${task}" (${name} is a ${natural} task)`);
-  return task ?? natural;
+  if (task === undefined || task === natural) return natural;
+  if (task === "binary" && classNames) return task;
+  throw new UsageError(`invalid task: "${task}" (${name} is a ${natural} task)`);
 }
 
 /** `count` columns of `rows` numbers each, drawn row by row, so that more rows begin with the same ones. */
