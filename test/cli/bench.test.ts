@@ -77,7 +77,7 @@ describe("natgrad bench growth", () => {
     );
     assert.match(plain.stdout, /There are too few points for a fit\.\nreport: plain.report\.html\n$/);
     assert.equal(markdown.code, 1, "nothing was measured");
-    const left = /its curvature needs [\d.]+ KiB by the report's estimate, the limit is \d+ KiB/;
+    const left = /its curvature needs [\d.]+ KiB by the report's estimate, the limit is \d+\.\d KiB/;
     assert.match(markdown.stderr, left);
     assert.match(
       markdown.stdout,
