@@ -73,6 +73,13 @@ export function dtypeOf(data: TypedArray): DType {
   return data instanceof Int32Array ? "int32" : "bool";
 }
 
+/** The first of the largest numbers; 0 where there are none. */
+export function indexOfLargest(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let k = 1; k < values.length; k++) if (values[k] > values[best]) best = k;
+  return best;
+}
+
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((dimension, axis) => dimension === b[axis]);
 }

@@ -40,10 +40,8 @@ export type Task = NumericTask | ClassificationTask | BinaryTask;
 export type TaskKind = Task["kind"];
 export const taskKinds: readonly TaskKind[] = ["regression", "count", "classification", "binary"];
 
-const numericKinds: readonly TaskKind[] = ["regression", "count"] satisfies NumericTask["kind"][];
-
 export function isNumericKind(kind: TaskKind): kind is NumericTask["kind"] {
-  return numericKinds.includes(kind);
+  return kind === "regression" || kind === "count";
 }
 
 export function isNumericTask(task: Task): task is NumericTask {
@@ -214,9 +212,10 @@ export function validateDataset(dataset: Dataset): void {
   requireFinite(name, targets, (column) => `target "${task.targetNames[column] ?? column}"`);
   if (task.kind === "regression") return;
   if (task.kind === "count") {
-    const negative = targets.data.find((value: number) => value < 0);
-    if (negative !== undefined) throw new UsageError(`${name}: a count is ${negative} (must be at least 0)`);
-    return;
+    const wrong = targets.data.findIndex((value: number) => value < 0);
+    if (wrong < 0) return;
+    const row = Math.floor(wrong / task.targetNames.length);
+    throw new UsageError(`${name}: row ${row} has the count ${targets.data[wrong]} (must be at least 0)`);
   }
   const classes = task.classNames.length;
   const wrong = targets.data.findIndex(

@@ -1,6 +1,6 @@
 /** From a network's outputs to what they mean: numbers in the units of the file, classes by name. */
 import { UsageError } from "../errors.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
+import { formatShape, indexOfLargest, type Tensor } from "../tensor.ts";
 import { type CountTask, type Task, toOriginalUnits } from "./dataset.ts";
 
 export type Decoded = DecodedNumbers | DecodedClasses;
@@ -59,9 +59,7 @@ function rates({ mean }: CountTask, { shape, data }: Tensor): Tensor {
 function mostProbable({ shape: [rows, width], data }: Tensor, binary: boolean): number[] {
   return Array.from({ length: rows }, (_, row) => {
     if (binary) return data[row] > 0 ? 1 : 0;
-    let best = 0;
-    for (let c = 1; c < width; c++) if (data[row * width + c] > data[row * width + best]) best = c;
-    return best;
+    return indexOfLargest(data.subarray(row * width, (row + 1) * width));
   });
 }
 

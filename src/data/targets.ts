@@ -23,8 +23,7 @@ export function regressionTargets(
   log = false,
 ): TargetEncoder {
   const values = log ? columns.map((column) => column.map(Math.log)) : columns;
-  const scalings = values.map((column) => fitScaling(column, training));
-  requireVariation(targetNames, columns, scalings, training);
+  const scalings = fitVarying(targetNames, values, columns, training);
   const mean = scalings.map((scaling) => scaling.mean);
   const deviation = scalings.map((scaling) => scaling.deviation);
   return numericTargets({ kind: "regression", targetNames, scaling: { mean, deviation, log } }, columns);
@@ -41,19 +40,24 @@ export function countTargets(
   columns: readonly Float64Array[],
   training: Int32Array,
 ): TargetEncoder {
-  const scalings = columns.map((column) => fitScaling(column, training));
-  requireVariation(targetNames, columns, scalings, training);
-  return numericTargets({ kind: "count", targetNames, mean: scalings.map(({ mean }) => mean) }, columns);
+  const mean = fitVarying(targetNames, columns, columns, training).map((scaling) => scaling.mean);
+  return numericTargets({ kind: "count", targetNames, mean }, columns);
 }
 
-function requireVariation(
+/**
+ * The scaling of each column's values.
+ *
+ * @throws UsageError, with the number in the file, when a column is constant on the training rows
+ */
+function fitVarying(
   targetNames: readonly string[],
+  values: readonly Float64Array[],
   columns: readonly Float64Array[],
-  scalings: readonly { readonly deviation: number }[],
   training: Int32Array,
-): void {
+) {
+  const scalings = values.map((column) => fitScaling(column, training));
   const constant = scalings.findIndex(({ deviation }) => !(deviation > 0));
-  if (constant < 0) return;
+  if (constant < 0) return scalings;
   const value = columns[constant][training[0]];
   throw new UsageError(
     `target "${targetNames[constant]}" is ${value} in every training row: nothing to predict`,

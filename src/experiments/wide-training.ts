@@ -8,7 +8,7 @@ import { RunError } from "../errors.ts";
 import { gaussian } from "../nn/index.ts";
 import type { Optimizer } from "../optimizers/index.ts";
 import type { Runtime } from "../runtime/session.ts";
-import type { FloatDType, Tensor } from "../tensor.ts";
+import { type FloatDType, indexOfLargest, type Tensor } from "../tensor.ts";
 import { type Dynamics, finiteNetwork, type WideNetwork } from "../theory/index.ts";
 import { createTrainer } from "../training/create-trainer.ts";
 import type { ClassSubset, Examples } from "./class-subset.ts";
@@ -125,9 +125,8 @@ export function accuracyOf({ data }: Pick<Tensor, "data">, { targets, labels }: 
   const [samples, outputs] = targets.shape;
   let right = 0;
   for (let n = 0; n < samples; n++) {
-    let best = 0;
-    for (let c = 1; c < outputs; c++) if (data[n * outputs + c] > data[n * outputs + best]) best = c;
-    if (outputs === 1) best = data[n] > 0 ? 0 : 1;
+    const signed = data[n] > 0 ? 0 : 1;
+    const best = outputs === 1 ? signed : indexOfLargest(data.subarray(n * outputs, (n + 1) * outputs));
     if (best === labels[n]) right++;
   }
   return right / samples;

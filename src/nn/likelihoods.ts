@@ -14,6 +14,7 @@
 import { requireOption, UsageError } from "../errors.ts";
 import type { SymbolicTensor } from "../graph/index.ts";
 import * as graph from "../graph/index.ts";
+import { indexOfLargest } from "../tensor.ts";
 import {
   checkReal,
   checkShape,
@@ -22,7 +23,6 @@ import {
   LOG_PROBABILITY_FLOOR,
   type Metric,
   meanOf,
-  type Row,
   unitColumns,
 } from "./likelihood.ts";
 
@@ -144,12 +144,6 @@ export function bernoulli(): Likelihood {
       if (wrong !== undefined) throw new UsageError(`invalid target ${wrong} (must be between 0 and 1)`);
     },
   };
-}
-
-function indexOfLargest(values: Row): number {
-  let best = 0;
-  for (let c = 1; c < values.length; c++) if (values[c] > values[best]) best = c;
-  return best;
 }
 
 /** Class indices (N) as rows of the identity (N, C), in f's dtype. */

@@ -1,7 +1,7 @@
 /** What a classifier makes of examples one by one: which classes it takes for which, and the images that show it best. */
 import type { Dataset } from "../data/dataset.ts";
 import { isPixels } from "../pixels.ts";
-import { sizeOf, type Tensor } from "../tensor.ts";
+import { indexOfLargest, sizeOf, type Tensor } from "../tensor.ts";
 import type { Trainer } from "./trainer.ts";
 
 export interface Classification {
@@ -61,8 +61,7 @@ type Answer = Pick<ClassifiedImage, "row" | "truth" | "predicted" | "confidence"
 function answersOf({ shape: [rows, classes], data }: Tensor) {
   return Array.from({ length: rows }, (_, row) => {
     const logits = data.subarray(row * classes, (row + 1) * classes);
-    let predicted = 0;
-    for (let c = 1; c < classes; c++) if (logits[c] > logits[predicted]) predicted = c;
+    const predicted = indexOfLargest(logits);
     let total = 0;
     for (const logit of logits) total += Math.exp(logit - logits[predicted]);
     return { predicted, confidence: 1 / total };

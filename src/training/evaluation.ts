@@ -3,7 +3,7 @@ import { breathe } from "../breathe.ts";
 import type { RegressionTask, Task } from "../data/dataset.ts";
 import { toOriginalUnits } from "../data/dataset.ts";
 import { largestTensor, type NamedOutputs } from "../graph/index.ts";
-import type { Likelihood } from "../nn/index.ts";
+import type { Metric } from "../nn/index.ts";
 import type { Batch, Problem } from "../optimizers/optimizer.ts";
 import { BatchFunction } from "../optimizers/program/batch-function.ts";
 import type { DoubleBuffer } from "../optimizers/program/double-buffer.ts";
@@ -73,14 +73,14 @@ export class Evaluator {
     const { likelihood, model } = this.#problem;
     const samples = examples.inputs.shape[0];
     const outputs = model.outputShape[0];
-    const metric = startMetric(likelihood, examples, outputs);
+    const metric = likelihood.metric && startMetric(likelihood.metric, examples, outputs);
     let total = 0;
     for await (const { start, rows, results } of this.#chunks(examples)) {
       for (let row = 0; row < rows; row++) total += results.losses.data[row];
-      metric.add(results.outputs, start, rows);
+      metric?.add(results.outputs, start, rows);
     }
     const loss = total / samples;
-    return { loss, metric: metric.result(samples) ?? { name: "loss", value: loss }, samples };
+    return { loss, metric: metric?.result(samples) ?? { name: "loss", value: loss }, samples };
   }
 
   dispose(): void {
@@ -124,11 +124,10 @@ function take(source: Tensor, start: number, size: number): Tensor {
 
 interface RunningMetric {
   add(outputs: Tensor, start: number, rows: number): void;
-  result(samples: number): Evaluation["metric"] | undefined;
+  result(samples: number): Evaluation["metric"];
 }
 
-function startMetric({ metric }: Likelihood, { targets, task }: Examples, outputs: number): RunningMetric {
-  if (!metric) return { add() {}, result: () => undefined };
+function startMetric(metric: Metric, { targets, task }: Examples, outputs: number): RunningMetric {
   const { name, of, finish = (mean) => mean, inTargetUnits = false } = metric;
   const width = sizeOf(targets.shape.slice(1));
   const convert = (rows: Tensor) =>

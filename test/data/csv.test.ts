@@ -343,7 +343,7 @@ describe("targets", () => {
     assert.ok(training.task.kind === "count");
     const { mean } = training.task;
     const [counts, prices] = [0, 1].map((column) =>
-      Array.from(inputColumn(training, "t"), (_, row) => training.targets.data[2 * row + column]),
+      Array.from({ length: 48 }, (_, row) => training.targets.data[2 * row + column]),
     );
     for (const values of [counts, prices]) {
       assert.ok(Math.abs(values.reduce((a, b) => a + b) / 48 - 1) < 1e-12, "their mean is 1");
@@ -352,6 +352,8 @@ describe("targets", () => {
     const levels = new Set(counts.map((value) => Math.round(1e9 * value * mean[0]) / 1e9));
     assert.deepEqual([...levels].sort(), [0, 1, 2]);
     assert.doesNotThrow(() => validateDataset(training));
+    training.targets.data[5] = -1;
+    assert.throws(() => validateDataset(training), /: row 2 has the count -1 \(must be at least 0\)$/);
   });
 
   it("that are missing cost their rows, with a notice", async () => {
