@@ -4,63 +4,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { constant } from "../../src/graph/index.ts";
-import {
-  type Batch,
-  createOptimizer,
-  dense,
-  findMethod,
-  gaussian,
-  type MethodInfo,
-  methods,
-  Random,
-  relu,
-  sequential,
-  type Tensor,
-  type Trainer,
-  tanh,
-  tensor,
-} from "../../src/index.ts";
-import { evaluate } from "../../src/runtime/program.ts";
+import { createOptimizer, type MethodInfo, methods, type Trainer } from "../../src/index.ts";
 import { openRuntime } from "../../src/runtime/runtime.ts";
 import type { Runtime } from "../../src/runtime/session.ts";
 import { shareSessions } from "../../src/runtime/session-cache.ts";
-import {
-  assertFinite,
-  assertSameBits,
-  counting,
-  isOneLine,
-  type LikelihoodName,
-  type Network,
-  networkOf,
-  randomBatch,
-  solversOf,
-  trainerOf,
-} from "./networks.ts";
-import { assertNear, flatten, layoutOf, project, type StructureName, solve } from "./reference.ts";
-
-/** The structure of each method with curvature, `"own"` where it is no cut of the Fisher matrix: the line that a new method adds. */
-const structures: Record<string, StructureName | "own"> = {
-  exactNgd: "full",
-  blockDiagonalNgd: "block-diagonal",
-  tengrad: "block-diagonal",
-  diagonalNgd: "diagonal",
-  quasiDiagonalNgd: "quasi-diagonal",
-  unitwiseNgd: "unit-wise",
-  woodFisher: "block-diagonal",
-  layerwiseNgd: "block-tridiagonal",
-  blockTridiagonalNgd: "block-tridiagonal",
-  kbfgs: "own",
-  hessianFree: "full",
-  customMetric: "own",
-  kfac: "own",
-  ekfac: "own",
-  muon: "own",
-  shampoo: "own",
-  soap: "own",
-};
-
-type Options = Readonly<Record<string, unknown>>;
+import { directions, structures } from "./directions.ts";
+import { assertSameBits, counting, randomBatch, trainerOf } from "./networks.ts";
+import { assertNear, flatten, layoutOf } from "./reference.ts";
+import { abuse } from "./rough-input.ts";
+import { levenbergMarquardt, monteCarlo, type Options, small, taken, takes } from "./settings.ts";
 
 /** Options that each method trains the small tasks below with. */
 const training: Record<string, Options> = {
@@ -88,9 +40,6 @@ const training: Record<string, Options> = {
   kfac: { learningRate: 0.1, damping: 0.1, fisher: "exact" },
   ekfac: { learningRate: 0.1, damping: 0.1, fisher: "exact" },
 };
-
-const levenbergMarquardt = { policy: "levenberg-marquardt", initial: 0.1, every: 2 };
-const monteCarlo = { type: "monte-carlo", samples: 2 };
 
 const naturalVariants: Record<string, Options> = {
   "in the middle of a refresh interval": { refreshEvery: 3 },
@@ -121,21 +70,6 @@ const fullBatchVariants: Record<string, Options> = {
     adaptation: "delayed-gratification",
   },
 };
-
-/** Whether a method has all of some options. */
-const takes = (name: string, options: Options) =>
-  Object.keys(options).every((option) => findMethod(name).options.includes(option)) &&
-  (options.solver === undefined || solversOf(name).includes(options.solver as string));
-
-/** Those of some options that a method has. */
-const taken = (name: string, options: Options): Options =>
-  Object.fromEntries(Object.entries(options).filter(([option]) => findMethod(name).options.includes(option)));
-
-const small = (likelihood: LikelihoodName, seed = 1): Network =>
-  networkOf({
-    ...{ features: 3, hidden: [4], outputs: 2, bias: true, activation: "tanh", samples: 6 },
-    ...{ likelihood, seed },
-  });
 
 const folder = mkdtempSync(join(tmpdir(), "natgrad-methods-"));
 let runtime: Runtime;
@@ -176,7 +110,7 @@ function suite({ name, kind, likelihood: only }: MethodInfo): void {
     });
   }
 
-  if (natural || kind === "preconditioned") describe("direction", () => directions(name));
+  if (natural || kind === "preconditioned") describe("direction", () => directions(name, () => runtime));
   else if (kind === "first-order") {
     it("has the gradient as its direction", async () => {
       const network = small("categorical");
@@ -296,7 +230,7 @@ function suite({ name, kind, likelihood: only }: MethodInfo): void {
     trainer.dispose();
   });
 
-  describe("stays finite and says why", () => abuse(name, optimizer, natural));
+  describe("stays finite and says why", () => abuse(name, optimizer, natural, () => runtime));
 
   it("does not leak over 1,000 steps, nor over 50 trainers", async () => {
     const network = small("gaussian");
@@ -340,270 +274,4 @@ function suite({ name, kind, likelihood: only }: MethodInfo): void {
     await assert.rejects(trainer.fisher(batch, "exact"), message);
     assert.throws(() => trainer.fit(batch, { epochs: 1 }), message);
   });
-}
-
-/** Directions, fresh and stale, against the dense matrix. */
-function directions(name: string): void {
-  const structure = structures[name];
-  const tolerance = 1e-8;
-  /** A method without Fisher types has the exact one. */
-  const sampled = takes(name, { fisher: monteCarlo });
-
-  for (const likelihood of ["gaussian", "categorical", "bernoulli"] as const) {
-    if (structure === "own") break;
-    for (const solver of solversOf(name)) {
-      const given = solver && { solver };
-      it(`of a ${likelihood} batch by ${solver ?? "its own solver"}, every Fisher`, async () => {
-        for (const [seed, damping] of [0.01, 1].entries()) {
-          const network = small(likelihood, seed);
-          const batch = randomBatch(network, network.samples, seed);
-          const draws = [20, 21].map((k) => randomBatch(network, network.samples, k).targets);
-          for (const [fisher, sampledTargets] of [
-            ["empirical", undefined],
-            ["improved-empirical", undefined],
-            ["exact", undefined],
-            [monteCarlo, draws],
-          ] as const) {
-            if (!sampled && fisher !== "exact") continue;
-            const options = { learningRate: 0.1, damping, ...(sampled && { fisher }), ...given };
-            const trainer = await trainerOf(runtime, network, createOptimizer(name, options));
-            const layout = layoutOf(trainer.getParameters());
-            const gradient = flatten(layout, await trainer.gradient(batch));
-            const matrix = await trainer.fisher(batch, fisher as never, { sampledTargets });
-            const expected = solve(project(matrix, layout, structure, damping), gradient, damping);
-            const actual = await trainer.direction(batch, { sampledTargets });
-            assertNear(
-              flatten(layout, actual),
-              expected,
-              tolerance,
-              `${JSON.stringify(fisher)} λ=${damping}`,
-            );
-            trainer.dispose();
-          }
-        }
-      });
-
-      it(`of ${likelihood} steps by ${solver ?? "its own solver"} between refreshes`, async () => {
-        for (const fisher of ["empirical", "improved-empirical", "exact", monteCarlo] as const) {
-          const network = small(likelihood, 2);
-          const [damping, learningRate] = [0.1, 0.05];
-          if (!sampled && fisher !== "exact") continue;
-          const own = { ...(sampled && { fisher }), ...given };
-          const options = { learningRate, damping, refreshEvery: 3, momentum: 0, ...own };
-          const trainer = await trainerOf(runtime, network, createOptimizer(name, options));
-          const layout = layoutOf(trainer.getParameters());
-          const noise = new Random(network.seed).fork("targets");
-          let kept: Float64Array[] = [];
-          for (const [k, samples] of [6, 6, 3, 4, 6, 4, 6].entries()) {
-            const batch = randomBatch(network, samples, k);
-            if (k % 3 === 0) {
-              const sampledTargets = fisher === monteCarlo ? await draw(trainer, network, batch, noise) : [];
-              const matrix = await trainer.fisher(batch, fisher as never, { sampledTargets });
-              kept = [...project(matrix, layout, structure, damping)];
-            }
-            const gradient = flatten(layout, await trainer.gradient(batch));
-            const before = flatten(layout, trainer.getParameters());
-            const { status } = await trainer.step(batch);
-            assert.equal(status, "ok");
-            const after = flatten(layout, trainer.getParameters());
-            const step = before.map((value, p) => (value - after[p]) / learningRate);
-            assertNear(
-              step,
-              solve(kept, gradient, damping),
-              tolerance,
-              `${JSON.stringify(fisher)} step ${k}`,
-            );
-          }
-          trainer.dispose();
-        }
-      });
-    }
-  }
-
-  it("leaves the training state alone", async () => {
-    const network = small("categorical");
-    const batch = randomBatch(network, 6, 3);
-    const solver = takes(name, { solver: "cg" }) && { solver: "cg" };
-    const options = { ...taken(name, { refreshEvery: 3 }), ...solver };
-    const watched = await trainerOf(runtime, network, createOptimizer(name, options));
-    const other = await trainerOf(runtime, network, createOptimizer(name, options));
-    for (let k = 0; k < 5; k++) {
-      await watched.direction(randomBatch(network, 6, 50 + k));
-      await watched.fisher(batch, "exact");
-      assert.equal((await watched.step(batch)).loss, (await other.step(batch)).loss);
-    }
-    assertSameBits(watched.getParameters(), other.getParameters());
-    watched.dispose();
-    other.dispose();
-  });
-
-  it("refuses sampled targets that do not fit", { skip: !sampled && "draws no targets" }, async () => {
-    const network = small("gaussian");
-    const batch = randomBatch(network, 6, 3);
-    const trainer = await trainerOf(runtime, network, createOptimizer(name, { fisher: monteCarlo }));
-    const [one, short] = [randomBatch(network, 6, 4).targets, randomBatch(network, 5, 4).targets];
-    for (const sampledTargets of [[], [short], [one, short]]) {
-      await assert.rejects(trainer.direction(batch, { sampledTargets }), isOneLine);
-      await assert.rejects(trainer.fisher(batch, monteCarlo as never, { sampledTargets }), isOneLine);
-    }
-    trainer.dispose();
-  });
-
-  it("lists every parameter in the curvature report", async () => {
-    const network = small("gaussian");
-    for (const options of [{}, ...solversOf(name).map((solver) => solver && { solver })]) {
-      const trainer = await trainerOf(runtime, network, createOptimizer(name, options));
-      const rows = trainer.curvature(6);
-      assert.deepEqual(
-        rows.flatMap(({ parameters }) => parameters),
-        [...trainer.getParameters().keys()],
-      );
-      for (const { memoryBytes, dimension } of rows) assert.ok(memoryBytes > 0 && dimension > 0);
-      trainer.dispose();
-    }
-  });
-}
-
-/** The targets that a trainer's next refresh will draw. */
-async function draw(trainer: Trainer, { likelihood, outputs }: Network, batch: Batch, noise: Random) {
-  const samples = batch.inputs.shape[0];
-  const { kind, shape } = likelihood.noise(samples, outputs);
-  const f = await trainer.predict(batch.inputs);
-  const draws: Tensor[] = [];
-  for (let k = 0; k < monteCarlo.samples; k++) {
-    const size = shape.reduce((a, b) => a * b, 1);
-    const data = Array.from({ length: size }, () => (kind === "normal" ? noise.normal() : noise.uniform()));
-    const drawn = likelihood.sample(constant(f.data, f.shape, "float64"), constant(data, shape, "float64"));
-    draws.push((await evaluate(runtime, { drawn })).drawn);
-  }
-  return draws;
-}
-
-/** Whatever happens: parameters stay finite, a rejected step changes no bit, and the status is a sentence. */
-function abuse(
-  name: string,
-  optimizer: (options?: Options) => ReturnType<typeof createOptimizer>,
-  natural: boolean,
-): void {
-  const regression = (layers = [dense(4), tanh(), dense(2)]) => ({
-    model: sequential(layers),
-    likelihood: gaussian(),
-    inputShape: [3],
-    outputs: 2,
-    seed: 1,
-  });
-  const filled = (value: number, samples = 6): Batch => {
-    const { targets } = randomBatch(regression(), samples, 1);
-    return { inputs: tensor(new Float64Array(3 * samples).fill(value), [samples, 3]), targets };
-  };
-  const duplicated = (): Batch => {
-    const { inputs, targets } = randomBatch(regression(), 1, 1);
-    const repeat = ({ data }: Tensor, width: number) =>
-      tensor(
-        Float64Array.from({ length: 6 * width }, (_, k) => data[k % width]),
-        [6, width],
-      );
-    return { inputs: repeat(inputs, 3), targets: repeat(targets, 2) };
-  };
-  const dead = sequential([dense(4), relu(), dense(2)]);
-
-  async function survives(
-    network: ReturnType<typeof regression>,
-    batch: Batch,
-    options: Options,
-    dtype: "float32" | "float64",
-    setup?: (trainer: Trainer) => void,
-  ): Promise<string[]> {
-    const trainer = await trainerOf(runtime, network, optimizer(options), { dtype });
-    setup?.(trainer);
-    const statuses: string[] = [];
-    for (let k = 0; k < 12; k++) {
-      const before = trainer.getParameters();
-      const { accepted, status, stepNorm } = await trainer.step(batch);
-      assertFinite(trainer.getParameters(), `step ${k}, ${status}`);
-      assert.match(status, /^[^\n]+$/);
-      assert.equal(accepted, !status.startsWith("rejected: "));
-      assert.ok(Number.isFinite(stepNorm));
-      if (!accepted) assertSameBits(trainer.getParameters(), before, status);
-      statuses.push(status);
-    }
-    trainer.dispose();
-    return statuses;
-  }
-
-  const variants: [string, Options][] = [
-    ["defaults", {}],
-    ["dense", { solver: "dense" }],
-    ["conjugate gradients", { solver: "cg" }],
-    ["stale", { refreshEvery: 3 }],
-    ["Monte-Carlo", { fisher: "monte-carlo" }],
-    ["improved empirical", { fisher: "improved-empirical" }],
-    ["Levenberg-Marquardt", { damping: levenbergMarquardt, refreshEvery: 3 }],
-  ];
-  for (const [title, options] of variants) {
-    if (!takes(name, options)) continue;
-    for (const dtype of ["float32", "float64"] as const) {
-      it(`${title}, ${dtype}`, async () => {
-        const plain = randomBatch(regression(), 6, 1);
-        await survives(regression(), filled(0), options, dtype);
-        await survives(regression(), filled(1), options, dtype);
-        await survives(regression(), duplicated(), options, dtype);
-        await survives(regression(), randomBatch(regression(), 1, 1), options, dtype);
-        await survives(regression(), plain, { ...options, learningRate: 1e6 }, dtype);
-        await survives({ ...regression(), model: dead }, plain, options, dtype, (trainer) => {
-          trainer.setParameters({ "0.bias": tensor(new Float64Array(4).fill(-100)) });
-        });
-        for (const size of [1e4, 1e15, 1e30]) {
-          await survives(regression([dense(2)]), filled(size), options, dtype);
-          await survives({ ...regression(), model: dead }, filled(-size), options, dtype);
-        }
-        if (takes(name, { damping: 0 }) && options.damping === undefined) {
-          for (const batch of [plain, duplicated(), filled(1)]) {
-            await survives(regression(), batch, { ...options, damping: 1e-12 }, dtype);
-          }
-        }
-      });
-    }
-  }
-
-  it("names the sample that is not finite", async () => {
-    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
-      const batch = randomBatch(regression(), 6, 1);
-      batch.inputs.data[7] = value;
-      const statuses = await survives(regression(), batch, {}, "float32");
-      assert.equal(statuses[0], `rejected: the inputs hold ${value} (sample 2)`);
-    }
-  });
-
-  it("recovers after a rejected step as if it had not been", async () => {
-    const network = regression();
-    const options = taken(name, { refreshEvery: 2 });
-    const [disturbed, other] = [
-      await trainerOf(runtime, network, optimizer(options)),
-      await trainerOf(runtime, network, optimizer(options)),
-    ];
-    const broken = filled(Number.NaN);
-    for (let k = 0; k < 4; k++) {
-      const batch = randomBatch(network, 6, k);
-      if (k % 2 === 0) assert.equal((await disturbed.step(broken)).accepted, false);
-      const [a, b] = [await disturbed.step(batch), await other.step(batch)];
-      assert.deepEqual(a, b);
-    }
-    assertSameBits(disturbed.getParameters(), other.getParameters());
-    assert.equal(disturbed.progress.step, 4);
-    disturbed.dispose();
-    other.dispose();
-  });
-
-  if (natural && !takes(name, { warmStart: 1 })) {
-    it("refuses damping 0 where a block is singular, in words", async () => {
-      for (const solver of solversOf(name).filter((solver) => solver !== "cg")) {
-        const options = { damping: 0, ...(solver && { solver }) };
-        const layers = [dense(4), tanh(), dense(4), tanh(), dense(2)];
-        const statuses = await survives(regression(layers), filled(0), options, "float64");
-        for (const status of statuses)
-          assert.match(status, /^rejected: .*damping 0 needs blocks that are not singular/);
-      }
-    });
-  }
 }
